@@ -1,0 +1,288 @@
+"""Models on disk: a model is a MONAI bundle, a folder with ``configs``, ``models`` and ``docs``.
+
+``configs/metadata.json`` is MONAI's; what CardiacSeg needs beside it (grid, label order, hash of the weights) stands
+there under ``cardiacseg``. ``configs/inference.json`` is what ``python -m monai.bundle run`` runs, and where the network
+is defined. Nothing here imports torch or MONAI before weights are read or written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from CardiacSegLib import __version__
+from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.files import replacing
+from CardiacSegLib.inference.model_grid import ModelGrid
+from CardiacSegLib.resources import resource_folder
+
+if TYPE_CHECKING:
+    import torch
+
+METADATA = Path("configs", "metadata.json")
+INFERENCE = Path("configs", "inference.json")
+WEIGHTS = Path("models", "model.pt")
+CARD = Path("docs", "README.md")
+
+DEFAULT_MODEL = "short-axis-cine"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model's folder with what its metadata says.
+
+    Attributes:
+        folder: of the bundle.
+        grid: what the network sees.
+        convention: which number it gives to which structure.
+        network: MONAI definition of the network.
+        hash: SHA-256 of the weights.
+        description: one line for people.
+    """
+
+    folder: Path
+    grid: ModelGrid
+    convention: LabelConvention
+    network: Mapping[str, Any]
+    hash: str
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def card(self) -> Path:
+        return self.folder / CARD
+
+    @classmethod
+    def read(cls, folder: Path | str) -> Bundle:
+        """Read a bundle's metadata; the weights stay on disk.
+
+        Raises:
+            CardiacSegError: where the folder is no bundle, or one that lacks what segmentation needs.
+        """
+        folder = Path(folder).resolve()
+        metadata, inference = _read_json(folder / METADATA, folder), _read_json(folder / INFERENCE, folder)
+        try:
+            ours = metadata["cardiacseg"]
+            grid = ModelGrid(**{**ours["grid"], "percentiles": tuple(ours["grid"]["percentiles"])})
+            convention = {str(name): int(number) for name, number in ours["labels"].items()}
+            network, weights_hash = inference["network_def"], str(ours["sha256"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CardiacSegError(
+                f"{folder / METADATA}: lacks what CardiacSeg needs ({error!r}); use a bundle that CardiacSeg wrote"
+            ) from error
+        unknown = sorted(set(convention) - set(STRUCTURES))
+        if unknown or sorted(convention.values()) != list(range(1, len(convention) + 1)):
+            raise CardiacSegError(f"{folder / METADATA}: labels {convention} are not structures numbered from 1")
+        return cls(folder, grid, convention, network, weights_hash, str(metadata.get("description", "")))
+
+    def load_network(self) -> torch.nn.Module:
+        """Build the network and load its weights, as float32 in the memory of the CPU.
+
+        Raises:
+            CardiacSegError: where the weights are missing, changed, or do not fit the network.
+        """
+        path = self.folder / WEIGHTS
+        if not path.is_file():
+            raise CardiacSegError(f"{path}: the weights are missing; copy or download the model again")
+        if sha256(path) != self.hash:
+            raise CardiacSegError(
+                f"{path}: SHA-256 is not the one in {METADATA}; the file is damaged or changed, copy the model again"
+            )
+        import torch
+
+        from CardiacSegLib.networks import build_network
+
+        network = build_network(self.network)
+        try:
+            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch.load has no exception of its own
+            reason = " ".join(str(error).split())[:160]
+            raise CardiacSegError(f"{path}: the weights do not fit the network ({reason})") from error
+        return network
+
+
+def _read_json(path: Path, folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise CardiacSegError(f"{folder}: no such model folder; 'cardiacseg models' lists the models there are")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CardiacSegError(
+            f"{folder}: not a MONAI bundle, {path.relative_to(folder)} is missing or damaged; give the folder of a model"
+        ) from error
+    if not isinstance(content, dict):
+        raise CardiacSegError(f"{path}: not a MONAI configuration; copy the model again")
+    return content
+
+
+def model_folders() -> list[Path]:
+    """Folders in which models are looked for: the person's own (``CARDIACSEG_MODELS``), then the shipped ones."""
+    own = [Path(part) for part in os.environ.get("CARDIACSEG_MODELS", "").split(os.pathsep) if part]
+    return [*own, resource_folder() / "Models"]
+
+
+def list_models() -> list[Bundle]:
+    """Every model that can be used by its name, sorted; a damaged one is left out.
+
+    Of two with the same name the one in the person's own folder counts.
+    """
+    found: dict[str, Bundle] = {}
+    for parent in model_folders():
+        for folder in sorted(path.parents[1] for path in parent.glob(f"*/{METADATA.as_posix()}")):
+            try:
+                found.setdefault(folder.name, Bundle.read(folder))
+            except CardiacSegError:
+                continue
+    return [found[name] for name in sorted(found)]
+
+
+def find_bundle(model: str | Path) -> Bundle:
+    """The bundle of that name, or in that folder.
+
+    Raises:
+        CardiacSegError: where there is none.
+    """
+    for parent in model_folders():
+        if (parent / str(model) / METADATA).is_file():
+            return Bundle.read(parent / str(model))
+    if Path(model).exists() or os.sep in str(model):
+        return Bundle.read(Path(model))
+    names = ", ".join(bundle.name for bundle in list_models()) or "none is installed"
+    raise CardiacSegError(f"no model is called '{model}' (there are: {names}); give one of them or a bundle's folder")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_bundle(
+    folder: Path,
+    network: torch.nn.Module,
+    definition: Mapping[str, Any],
+    grid: ModelGrid,
+    convention: LabelConvention,
+    facts: Mapping[str, Any],
+) -> Bundle:
+    """Write a bundle: weights in half precision, metadata, and the configuration that MONAI runs.
+
+    Args:
+        folder: of the bundle; its name is the model's.
+        network: its weights are kept.
+        definition: MONAI definition of the network.
+        grid, convention: what it was trained on.
+        facts: about the training; they go into the metadata.
+    """
+    import torch
+
+    for part in (METADATA, WEIGHTS, CARD):
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+    state = network.state_dict()
+    with replacing(folder / WEIGHTS) as path:
+        torch.save({name: value.half() if value.is_floating_point() else value for name, value in state.items()}, path)
+    _write_json(folder / INFERENCE, _inference_config(definition, grid, convention))
+    # The metadata comes last: a folder without it is no bundle, so that a run that was cut off leaves none behind.
+    _write_json(folder / METADATA, _metadata(folder, definition, grid, convention, facts))
+    return Bundle.read(folder)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _inference_config(definition: Mapping[str, Any], grid: ModelGrid, convention: LabelConvention) -> dict[str, Any]:
+    """What ``python -m monai.bundle run --config_file configs/inference.json --image IMAGE --output LABELS`` runs."""
+    return {
+        "imports": ["$import CardiacSegLib.inference.monai_bundle"],
+        "bundle_root": ".",
+        "image": "image.nii.gz",
+        "output": "labels.nii.gz",
+        "device": "auto",
+        "network_def": {**definition, "_target_": f"monai.networks.nets.{definition['_target_']}"},
+        "workflow": {
+            "_target_": "CardiacSegLib.inference.monai_bundle.SegmentationRun",
+            "network": "@network_def",
+            "weights": f"$@bundle_root + '/{WEIGHTS.as_posix()}'",
+            "spacing": grid.spacing,
+            "multiple": grid.multiple,
+            "percentiles": list(grid.percentiles),
+            "labels": dict(convention),
+            "device": "@device",
+        },
+        "run": ["$@workflow(@image, @output)"],
+    }
+
+
+def _metadata(
+    folder: Path,
+    definition: Mapping[str, Any],
+    grid: ModelGrid,
+    convention: LabelConvention,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """MONAI's metadata, with CardiacSeg's own beside it."""
+    names = ["background", *sorted(convention, key=convention.get)]
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
+        "meta_schema_20240725.json",
+        "version": __version__,
+        "changelog": {__version__: "first model"},
+        "monai_version": _version("monai"),
+        "pytorch_version": _version("torch").partition("+")[0],
+        "numpy_version": _version("numpy"),
+        "required_packages_version": {"cardiacseg": __version__},
+        "name": folder.name,
+        "task": "Segmentation of the heart in short-axis cine MR",
+        "description": "Left ventricle, myocardium and right ventricle in short-axis cine MR, slice by slice",
+        "authors": "CardiacSeg contributors",
+        "copyright": "CardiacSeg contributors",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image",
+                    "format": "magnitude",
+                    "modality": "MR",
+                    "num_channels": 1,
+                    "spatial_shape": [f"{grid.multiple}*n", f"{grid.multiple}*n"],
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "image"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "image",
+                    "format": "segmentation",
+                    "num_channels": len(names),
+                    "spatial_shape": [f"{grid.multiple}*n", f"{grid.multiple}*n"],
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": False,
+                    "channel_def": {str(number): name for number, name in enumerate(names)},
+                }
+            },
+        },
+        "cardiacseg": {
+            "grid": asdict(grid),
+            "labels": dict(convention),
+            "sha256": sha256(folder / WEIGHTS),
+            "training": dict(facts),
+        },
+    }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)

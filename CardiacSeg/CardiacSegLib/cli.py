@@ -1,0 +1,318 @@
+"""The command ``cardiacseg``: the engine from a shell.
+
+Exit code 0 means that everything asked for was written; 1 that something was not, with a line that says what and why;
+2 that the command line itself was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from CardiacSegLib import __version__
+from CardiacSegLib.anatomy import LABEL_CONVENTIONS, relabel
+from CardiacSegLib.bundles import DEFAULT_MODEL, list_models
+from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.files import replacing
+from CardiacSegLib.images import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, Image, extension_of, read_image, write_labels
+from CardiacSegLib.jobs.events import EventWriter
+
+if TYPE_CHECKING:
+    from CardiacSegLib.inference.segmenter import Segmenter
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    report = Report(options.events)
+    try:
+        return options.run(options, report)
+    except CardiacSegError as error:
+        report.error(error)
+    except KeyboardInterrupt:
+        report.error(CardiacSegError("stopped; files written before are whole, nothing is half written"))
+    except MemoryError:
+        report.error(CardiacSegError("not enough memory; close other programs or give a smaller image"))
+    return 1
+
+
+class Report:
+    """What a command says: events, one JSON object a line, or a progress bar and lines for people."""
+
+    def __init__(self, as_events: bool) -> None:
+        self._events = EventWriter(sys.stdout) if as_events else None
+        self._bar: Any = None
+
+    def stage(self, name: str, text: str) -> None:
+        self._finish_bar()
+        if self._events:
+            self._events.stage(name, text)
+        elif sys.stderr.isatty():
+            print(text, file=sys.stderr)
+
+    def progress(self, fraction: float, seconds_left: float | None = None, **fields: Any) -> None:
+        if self._events:
+            self._events.progress(fraction, seconds_left, **fields)
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            # tqdm knows whether it writes to a terminal, and shows nothing where it does not.
+            self._bar = tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
+        self._bar.set_postfix({name: value for name, value in fields.items() if name != "text"}, refresh=False)
+        self._bar.update(round(100 * fraction) - self._bar.n)
+        if fraction >= 1:
+            self._finish_bar()
+
+    def result(self, text: str, **fields: Any) -> None:
+        self._finish_bar()
+        if self._events:
+            self._events.result(**fields)
+        else:
+            print(text)
+
+    def warn(self, text: str) -> None:
+        self._finish_bar()
+        if self._events:
+            self._events.log(text)
+        else:
+            print(f"cardiacseg: {text}", file=sys.stderr)
+
+    def error(self, error: CardiacSegError) -> None:
+        self._finish_bar()
+        if self._events:
+            self._events.error(error)
+        print(f"cardiacseg: {error}", file=sys.stderr)
+
+    def _finish_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cardiacseg", description="Segment the heart in cardiac MR.")
+    parser.add_argument("--version", action="version", version=f"cardiacseg {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--events", action="store_true", help="print one JSON event a line instead of text for people")
+    for add in (_add_segment, _add_models, _add_phantom, _add_train):
+        add(commands, common)
+    return parser
+
+
+def _add_segment(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("segment", parents=[common], help="label the heart in volumes or cines")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=", ".join(IMAGE_EXTENSIONS))
+    parser.add_argument(
+        *("-o", "--output"),
+        required=True,
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help=f"a file ({', '.join(LABEL_EXTENSIONS)}), or a folder that gets NAME_labels.nii.gz for each image",
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder of a bundle (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument(
+        "--labels",
+        default="canonical",
+        choices=sorted(LABEL_CONVENTIONS, reverse=True),
+        help="numbers on disk: canonical 1 LV 2 MYO 3 RV, acdc 1 RV 2 MYO 3 LV (default: %(default)s)",
+    )
+    parser.add_argument("--table", type=Path, metavar="CSV", help="write volumes, and for a cine the ejection fraction")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the contours; a folder for several images")
+    parser.set_defaults(run=_segment)
+
+
+def _add_models(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("models", parents=[common], help="list the models that can be used")
+    parser.set_defaults(run=_models)
+
+
+def _add_phantom(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("phantom", parents=[common], help="write a beating heart made by code, with its truth")
+    parser.add_argument("output", type=Path, metavar="OUT", help="folder for phantom.nii.gz and phantom_labels.nii.gz")
+    parser.add_argument("--frames", type=int, default=20, help="phases of the cine (default: %(default)s)")
+    parser.add_argument("--slices", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="in plane, in plane, between slices")
+    parser.add_argument("--orientation", default="short-axis", help="of the array in space (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another heart position, texture and noise")
+    parser.set_defaults(run=_phantom)
+
+
+def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("train", parents=[common], help="train a model on labeled cases")
+    parser.add_argument("--dataset", required=True, metavar="FOLDER", help="patients in the layout of ACDC")
+    parser.add_argument("--output", required=True, type=Path, metavar="RUN", help="folder of the run; gets RUN/bundle")
+    parser.add_argument("--split", default="", metavar="JSON", help="folds; made from the patients where not given")
+    parser.add_argument("--fold", type=int, default=0, help="fold held out for validation (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="time budget; the schedule ends on time")
+    parser.add_argument("--epochs", type=int, default=80, help="where no minutes are given (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    parser.set_defaults(run=_train)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One image with the places of what is made from it."""
+
+    image: Path
+    labels: Path
+    picture: Path | None
+
+
+def _segment(options: argparse.Namespace, report: Report) -> int:
+    requests = _requests(options)
+    report.stage("load", f"loading {options.model}")
+    # torch is imported here and not at the top: what does not compute answers at once.
+    from CardiacSegLib.inference.segmenter import Segmenter
+
+    segmenter = Segmenter.load(options.model, options.device)
+    rows: list[tuple[Any, ...]] = []
+    failed = 0
+    for number, request in enumerate(requests):
+        report.stage("segment", f"segmenting {request.image}")
+        try:
+            function = _segment_one(request, segmenter, options.labels, report, number, len(requests))
+        except CardiacSegError as error:
+            report.error(error)
+            failed += 1
+            continue
+        if not function.volumes_ml:
+            report.warn(f"{request.image}: no heart was found in it; is it a short-axis cardiac MR?")
+        rows += [(request.image.name, *row) for row in function.rows()]
+        measures = [{"measure": m, "structure": s, "value": v, "unit": u} for m, s, v, u in function.rows()]
+        report.result(str(request.labels), labels=str(request.labels), measures=measures)
+    if options.table and failed < len(requests):
+        write_table(options.table, rows)
+    return 1 if failed else 0
+
+
+def _segment_one(
+    request: _Request, segmenter: Segmenter, labels_on_disk: str, report: Report, number: int, count: int
+) -> VentricularFunction:
+    image = read_image(request.image)
+    try:
+        labels = segmenter.segment(image.array, image.affine, lambda done: report.progress((number + done) / count))
+    except CardiacSegError as error:  # the segmenter knows the array, not the file
+        raise CardiacSegError(f"{request.image}: {error}") from error
+    function = ventricular_function(labels, image.affine, convention=segmenter.convention)
+    if request.picture:
+        _draw(request.picture, image, labels, function, segmenter)
+    numbers = LABEL_CONVENTIONS[labels_on_disk] if labels_on_disk != "canonical" else segmenter.convention
+    write_labels(request.labels, relabel(labels, segmenter.convention, numbers), image, numbers)
+    return function
+
+
+def _draw(path: Path, image: Image, labels: Any, function: VentricularFunction, segmenter: Segmenter) -> None:
+    from CardiacSegLib.pictures import contour_picture
+
+    phases = (("ED", function.ed_frame), ("ES", function.es_frame))
+    frames = [(name, frame) for name, frame in phases if frame is not None] or [("", 0)]
+    title = image.path.name if image.path else None
+    contour_picture(
+        image.array, labels, image.affine, path, frames=frames, title=title, convention=segmenter.convention
+    )
+
+
+def _requests(options: argparse.Namespace) -> list[_Request]:
+    """Where each result goes; wrong combinations are found before anything is computed."""
+    several = len(options.images) > 1
+    if extension_of(options.output, LABEL_EXTENSIONS):
+        if several:
+            raise CardiacSegError(f"{options.output}: is one file for {len(options.images)} images; give a folder")
+        return [_Request(options.images[0], options.output, options.picture)]
+    if options.output.is_file() or (options.output.suffix and not options.output.is_dir()):
+        known = ", ".join(LABEL_EXTENSIONS)
+        raise CardiacSegError(f"{options.output}: not a format for labels; give one of {known}, or a folder")
+    make_folder(options.output)
+    if options.picture and several:
+        make_folder(options.picture)
+    stems = [stem_of(image) for image in options.images]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise CardiacSegError(
+            f"two images are called {twice}; their results would replace each other, segment them apart"
+        )
+    return [
+        _Request(
+            image,
+            options.output / f"{stem}_labels.nii.gz",
+            options.picture / f"{stem}.png" if options.picture and several else options.picture,
+        )
+        for image, stem in zip(options.images, stems)
+    ]
+
+
+def stem_of(path: Path) -> str:
+    """Name of an image file without its extension, which may have two parts."""
+    extension = extension_of(path, IMAGE_EXTENSIONS)
+    return path.name[: -len(extension)] if extension else path.name
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with its parents, or raise CardiacSegError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CardiacSegError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
+
+
+def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows (image, measure, structure, value, unit) as CSV; a value that is None stays empty."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("image", "measure", "structure", "value", "unit"))
+        for image, measure, structure, value, unit in rows:
+            shown = "" if value is None else f"{value:.2f}" if isinstance(value, float) else value
+            writer.writerow((image, measure, structure, shown, unit))
+
+
+def _models(options: argparse.Namespace, report: Report) -> int:
+    models = list_models()
+    if not models:
+        raise CardiacSegError("no model is installed; set CARDIACSEG_MODELS to a folder of bundles")
+    for model in models:
+        line = f"{model.name:24} {', '.join(model.convention):16} {model.description}"
+        report.result(line, name=model.name, folder=str(model.folder), description=model.description)
+    return 0
+
+
+def _phantom(options: argparse.Namespace, report: Report) -> int:
+    from CardiacSegLib.images import write_image
+    from CardiacSegLib.phantom import PhantomOptions, make_phantom
+
+    given = {"spacing": tuple(options.spacing)} if options.spacing else {}
+    chosen = {name: getattr(options, name) for name in ("frames", "slices", "orientation", "seed")}
+    phantom = make_phantom(PhantomOptions(**chosen, **given))
+    make_folder(options.output)
+    image = Image(phantom.image, phantom.affine)
+    paths = options.output / "phantom.nii.gz", options.output / "phantom_labels.nii.gz"
+    write_image(paths[0], image)
+    write_labels(paths[1], phantom.labels, image, LABEL_CONVENTIONS["canonical"])
+    report.result("\n".join(map(str, paths)), image=str(paths[0]), labels=str(paths[1]))
+    return 0
+
+
+def _train(options: argparse.Namespace, report: Report) -> int:
+    from CardiacSegLib.training.config import TrainingConfig
+
+    known = {field.name for field in fields(TrainingConfig)}
+    config = TrainingConfig(**{name: value for name, value in vars(options).items() if name in known})
+    config.check()
+    from CardiacSegLib.training.run import train
+
+    bundle = train(config, options.output, report)
+    report.result(str(bundle.folder), bundle=str(bundle.folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a cardiologist reads from labels: volumes, ejection fractions, mass."""

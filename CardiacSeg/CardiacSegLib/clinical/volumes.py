@@ -1,0 +1,225 @@
+"""Ventricular volumes and function from labels.
+
+Volumes are the sum of voxel volumes, that is, of the areas in each slice times the slice distance (Simpson's rule as
+cardiac MR uses it). Papillary muscles belong to the pool where the labels say so. Formulas and units follow
+Schulz-Menger et al., "Standardized image interpretation and post-processing in cardiovascular magnetic resonance -
+2020 update", J Cardiovasc Magn Reson 22:19 (2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from CardiacSegLib.anatomy import CANONICAL, LabelConvention
+from CardiacSegLib.errors import CardiacSegError
+
+#: Density of myocardium, g/mL.
+MYOCARDIAL_DENSITY = 1.05
+
+#: From this many frames on a heartbeat, ED and ES are chosen on the smoothed volume curve.
+_FRAMES_TO_SMOOTH = 12
+
+#: (measure, structure, value, unit); the value is None where it cannot be computed.
+Row = tuple[str, str, "float | int | None", str]
+
+
+def structure_volume_ml(labels: np.ndarray, structure_number: int, affine: np.ndarray) -> float:
+    """Volume of one structure in one image.
+
+    Args:
+        labels: integers (I, J, K).
+        structure_number: number of the structure in ``labels``.
+        affine: 4 x 4, array index to mm in any frame. The volume of a voxel is the determinant of its 3 x 3 part, so
+            that oblique and flipped images are right too.
+
+    Returns:
+        mL; 0 where the structure is absent.
+
+    Raises:
+        CardiacSegError: where ``labels`` is not three-dimensional or ``affine`` gives voxels without volume.
+    """
+    if labels.ndim != 3:
+        raise CardiacSegError(f"labels have {labels.ndim} dimensions; a volume needs 3")
+    return float(volume_curve_ml(labels, structure_number, affine)[0])
+
+
+def volume_curve_ml(labels: np.ndarray, structure_number: int, affine: np.ndarray) -> np.ndarray:
+    """Volume of one structure in every frame.
+
+    Args:
+        labels: integers (I, J, K, T), or (I, J, K) for a single frame.
+        structure_number: number of the structure in ``labels``.
+        affine: 4 x 4, array index to mm.
+
+    Returns:
+        float64 (T,), mL.
+
+    Raises:
+        CardiacSegError: where ``labels`` has other dimensions or ``affine`` gives voxels without volume.
+    """
+    if labels.ndim not in (3, 4):
+        raise CardiacSegError(f"labels have {labels.ndim} dimensions; a volume needs 3 and a cine 4")
+    voxels = np.count_nonzero(labels == structure_number, axis=(0, 1, 2))
+    return np.atleast_1d(voxels) * _voxel_ml(affine)
+
+
+def _voxel_ml(affine: np.ndarray) -> float:
+    affine = np.asarray(affine, float)
+    if affine.shape != (4, 4):
+        raise CardiacSegError(f"the affine is {affine.shape}; it must be 4 x 4")
+    volume = abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0 if np.isfinite(affine).all() else 0.0
+    if not volume > 0:
+        raise CardiacSegError("the affine gives voxels without a volume; check the image's spacing and orientation")
+    return volume
+
+
+def ed_es_frames(lv_volumes_ml: np.ndarray) -> tuple[int, int]:
+    """Frames of end-diastole and end-systole: the largest and the smallest left ventricle.
+
+    With 12 frames or more the curve is first smoothed around the cycle (weights 1, 2, 1), so that one frame
+    segmented too large or too small is not taken for an extreme.
+
+    Args:
+        lv_volumes_ml: left ventricular volumes over one heartbeat, (T,), mL.
+
+    Returns:
+        (ED frame, ES frame), counted from 0. The first where several are equal.
+
+    Raises:
+        CardiacSegError: with fewer than two frames, or where no frame holds a left ventricle.
+    """
+    curve = np.asarray(lv_volumes_ml, float)
+    if curve.ndim != 1 or len(curve) < 2:
+        raise CardiacSegError("ED and ES need a cine with at least two frames")
+    if not curve.max() > 0:
+        raise CardiacSegError("no frame holds a left ventricle, so ED and ES cannot be told")
+    if len(curve) >= _FRAMES_TO_SMOOTH:
+        curve = 0.25 * np.roll(curve, 1) + 0.5 * curve + 0.25 * np.roll(curve, -1)
+    return int(np.argmax(curve)), int(np.argmin(curve))
+
+
+@dataclass(frozen=True)
+class Chamber:
+    """Volumes of one ventricle, mL; None where unknown."""
+
+    edv_ml: float | None = None
+    esv_ml: float | None = None
+
+    @property
+    def stroke_volume_ml(self) -> float | None:
+        """EDV - ESV, mL."""
+        if self.edv_ml is None or self.esv_ml is None:
+            return None
+        return self.edv_ml - self.esv_ml
+
+    @property
+    def ejection_fraction(self) -> float | None:
+        """(EDV - ESV) / EDV, percent."""
+        stroke_volume = self.stroke_volume_ml
+        if stroke_volume is None or not self.edv_ml:
+            return None
+        return 100.0 * stroke_volume / self.edv_ml
+
+
+@dataclass(frozen=True)
+class VentricularFunction:
+    """What one heartbeat, or one image, says about the ventricles.
+
+    Attributes:
+        lv, rv: volumes at ED and ES. Both phases are those of the left ventricle. Empty without a cine.
+        lv_mass_g: 1.05 g/mL times the myocardium's volume at ED, g.
+        ed_frame, es_frame: counted from 0; None without a cine or without a left ventricle in it.
+        volumes_ml: for each structure present its volume in each frame, (T,), mL.
+    """
+
+    lv: Chamber
+    rv: Chamber
+    lv_mass_g: float | None
+    ed_frame: int | None
+    es_frame: int | None
+    volumes_ml: Mapping[str, np.ndarray]
+
+    def rows(self) -> list[Row]:
+        """The rows of a table: (measure, structure, value, unit).
+
+        Without phases the rows are the volumes of the structures found; with them EDV, ESV, SV and EF of either
+        ventricle, the mass, and the two frames counted from 1 as a viewer shows them. A value is None where it
+        cannot be computed, never zero.
+        """
+        if self.ed_frame is None or self.es_frame is None:
+            return [
+                ("Volume", name, float(curve[0]), "mL") for name, curve in self.volumes_ml.items() if len(curve) == 1
+            ]
+        rows: list[Row] = []
+        for name, chamber in (("LV", self.lv), ("RV", self.rv)):
+            rows += [
+                ("EDV", name, chamber.edv_ml, "mL"),
+                ("ESV", name, chamber.esv_ml, "mL"),
+                ("SV", name, chamber.stroke_volume_ml, "mL"),
+                ("EF", name, chamber.ejection_fraction, "%"),
+            ]
+        rows.append(("Mass", "MYO", self.lv_mass_g, "g"))
+        rows += [("ED frame", "LV", self.ed_frame + 1, ""), ("ES frame", "LV", self.es_frame + 1, "")]
+        return rows
+
+
+def ventricular_function(
+    labels: np.ndarray,
+    affine: np.ndarray,
+    *,
+    convention: LabelConvention = CANONICAL,
+    frames: Sequence[int] | None = None,
+) -> VentricularFunction:
+    """Measure both ventricles.
+
+    Args:
+        labels: integers (I, J, K, T) over one heartbeat, or (I, J, K).
+        affine: 4 x 4, array index to mm.
+        convention: which number is which structure in ``labels``.
+        frames: (ED frame, ES frame) counted from 0 where they are known; otherwise ``ed_es_frames`` chooses them.
+
+    Returns:
+        The volumes; with a cine also the function. A structure that the convention lacks, or that is nowhere in
+        ``labels``, is left out rather than reported as 0 mL.
+
+    Raises:
+        CardiacSegError: where ``labels`` or ``affine`` do not fit together, or ``frames`` are not in the cine.
+    """
+    curves = {name: volume_curve_ml(labels, number, affine) for name, number in convention.items()}
+    curves = {name: curve for name, curve in curves.items() if curve.max(initial=0.0) > 0}
+    phases = _phases(curves, labels.shape[3] if labels.ndim == 4 else 1, frames)
+    if phases is None:
+        return VentricularFunction(Chamber(), Chamber(), None, None, None, curves)
+    ed_frame, es_frame = phases
+    mass = MYOCARDIAL_DENSITY * float(curves["MYO"][ed_frame]) if "MYO" in curves else None
+    return VentricularFunction(
+        lv=_chamber(curves.get("LV"), ed_frame, es_frame),
+        rv=_chamber(curves.get("RV"), ed_frame, es_frame),
+        lv_mass_g=mass or None,
+        ed_frame=ed_frame,
+        es_frame=es_frame,
+        volumes_ml=curves,
+    )
+
+
+def _phases(curves: Mapping[str, np.ndarray], count: int, frames: Sequence[int] | None) -> tuple[int, int] | None:
+    """(ED frame, ES frame), or None where there is no cine or no left ventricle in it."""
+    if frames is not None:
+        if len(frames) != 2 or not all(0 <= frame < count for frame in frames):
+            raise CardiacSegError(
+                f"ED and ES frames {tuple(frames)} are not both among the {count} frames of the image"
+            )
+        return int(frames[0]), int(frames[1])
+    if count < 2 or "LV" not in curves:
+        return None
+    return ed_es_frames(curves["LV"])
+
+
+def _chamber(curve: np.ndarray | None, ed_frame: int, es_frame: int) -> Chamber:
+    """A chamber that is not seen in a phase has no volume there: 0 mL would be a wrong measurement, not a small one."""
+    if curve is None:
+        return Chamber()
+    return Chamber(float(curve[ed_frame]) or None, float(curve[es_frame]) or None)

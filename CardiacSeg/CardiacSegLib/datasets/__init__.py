@@ -1,0 +1,1 @@
+"""Labeled cases on disk: one file a layout, and how patients are split."""

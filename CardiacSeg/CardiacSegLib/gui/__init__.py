@@ -1,0 +1,1 @@
+"""The parts of the panel; they need the Slicer application."""

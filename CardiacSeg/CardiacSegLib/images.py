@@ -1,0 +1,314 @@
+"""Medical image files in and out, placed in space the way Slicer places them.
+
+Slicer reads with ITK, so the geometry of a NIfTI file is asked of ITK here too: a header that says different things in
+different fields (ACDC: true spacing in pixdim, 1 mm in the sform) then means the same here as there. Voxels are read by
+nibabel and pynrrd, because ITK fills what a truncated file lacks with zeros and says nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.files import replacing
+
+#: ITK's world is LPS, NIfTI's and Slicer's is RAS.
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: A header that claims more voxels than this is damaged; a cine of 30 phases of 20 slices of 512 x 512 has 1.6e8.
+_MOST_VOXELS = 2**31
+
+IMAGE_EXTENSIONS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+LABEL_EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
+
+#: NIfTI header fields that place voxels in space; a label file gets them from its image bit for bit.
+_NIFTI_GEOMETRY = (
+    *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units", "toffset"),
+)
+_NRRD_GEOMETRY = ("space", "space directions", "space origin")
+
+
+@dataclass(frozen=True)
+class Image:
+    """Voxels with their place in space.
+
+    Attributes:
+        array: (I, J, K), or (I, J, K, T) for a cine.
+        affine: 4 x 4, float64, index to RAS millimeters.
+        path: the file it came from, if any.
+        header: the fields of that file which hold its geometry, as they stood in it.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    path: Path | None = None
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+
+def extension_of(path: Path | str, known: Sequence[str]) -> str:
+    """The longest of the known extensions that a file name ends with; "" where none does."""
+    name = Path(path).name.lower()
+    return max((extension for extension in known if name.endswith(extension)), key=len, default="")
+
+
+def read_image(path: Path | str) -> Image:
+    """Read a volume or a cine.
+
+    Returns:
+        The image; a two-dimensional file comes as a stack of one slice.
+
+    Raises:
+        CardiacSegError: one line that names the file and the remedy, for anything that is not a grayscale image of three
+            or four dimensions with finite voxels and positive spacing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        reason = "is a folder; name an image in it" if path.is_dir() else "does not exist; check the path"
+        raise CardiacSegError(f"{path}: {reason}")
+    if path.stat().st_size == 0:
+        raise CardiacSegError(f"{path}: the file is empty (0 bytes); export or copy it again")
+    extension = extension_of(path, IMAGE_EXTENSIONS)
+    if not extension:
+        raise CardiacSegError(f"{path}: not a known image format; give one of {', '.join(IMAGE_EXTENSIONS)}")
+    readers = {".nii": _read_nifti, ".nii.gz": _read_nifti, ".nrrd": _read_nrrd, ".nhdr": _read_nrrd}
+    image = readers.get(extension, _read_itk)(path)
+    _check(image)
+    return image
+
+
+def _check(image: Image) -> None:
+    array, path = image.array, image.path
+    if array.ndim not in (3, 4):
+        raise CardiacSegError(f"{path}: has {array.ndim} dimensions; give a volume (3) or a cine (4)")
+    if array.size == 0:
+        raise CardiacSegError(f"{path}: holds no voxel (shape {array.shape}); export it again")
+    if array.dtype.kind not in "biuf":
+        raise CardiacSegError(f"{path}: voxels are not gray values ({array.dtype}); convert it to a grayscale image")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = np.count_nonzero(~np.isfinite(array))
+        raise CardiacSegError(f"{path}: {count} voxels are NaN or infinite; replace them, for example by 0")
+
+
+def _not_readable(path: Path, error: Exception) -> CardiacSegError:
+    reason = " ".join(str(error).split())[-160:]
+    return CardiacSegError(
+        f"{path}: cannot be read, it is truncated, damaged or no such image ({reason}); copy it again"
+    )
+
+
+def _read_nifti(path: Path) -> Image:
+    import nibabel
+
+    try:
+        with nibabel.openers.ImageOpener(path) as stream:
+            header = nibabel.Nifti1Header.from_fileobj(stream, check=False)
+        _check_nifti_header(header, path)
+        nifti = nibabel.Nifti1Image.from_filename(path)
+        array = np.asanyarray(nifti.dataobj)
+    except CardiacSegError:
+        raise
+    except (OSError, ValueError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+        raise _not_readable(path, error) from error
+    except nibabel.spatialimages.HeaderDataError as error:
+        raise _not_readable(path, error) from error
+    array = array.reshape(array.shape + (1,) * (3 - array.ndim))
+    return Image(array, _itk_affine(path), path, {name: header[name].copy() for name in _NIFTI_GEOMETRY})
+
+
+def _check_nifti_header(header: Any, path: Path) -> None:
+    """Find what would make a reader guess: sizes, spacings, dimensions."""
+    dimensions = int(header["dim"][0])
+    sizes = header["dim"][1 : dimensions + 1].astype(int)
+    if not 1 <= dimensions <= 7 or int(header["sizeof_hdr"]) != 348:
+        raise CardiacSegError(f"{path}: has no NIfTI header; check that it is the image, and copy it again")
+    if dimensions > 4 or dimensions < 2:
+        raise CardiacSegError(f"{path}: has {dimensions} dimensions; give a volume (3) or a cine (4)")
+    if sizes.min() < 1:
+        raise CardiacSegError(f"{path}: holds no voxel (size {tuple(sizes.tolist())}); export it again")
+    if np.prod(sizes.astype(float)) > _MOST_VOXELS:
+        raise CardiacSegError(f"{path}: its header claims {np.prod(sizes.astype(float)):.0e} voxels; it is damaged")
+    spacing = header["pixdim"][1:4][: max(2, min(3, dimensions))]
+    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        values = " x ".join(f"{value:g}" for value in spacing)
+        raise CardiacSegError(f"{path}: spacing is {values} mm; set the true, positive spacing in its header (pixdim)")
+
+
+def _itk_affine(path: Path) -> np.ndarray:
+    """Where ITK, and so Slicer, places a file's voxels: 4 x 4, index to RAS millimeters."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK says of each ACDC file that its sform is unexpected
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            message = f"{path}: its axes are not at right angles; resample it to a regular grid"
+            raise CardiacSegError(message) from error
+        raise _not_readable(path, error) from error
+    return _affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
+
+
+def _affine(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:
+    """RAS affine from ITK's LPS geometry of two, three or four dimensions."""
+    dimensions = len(spacing)
+    kept = min(3, dimensions)
+    affine = np.eye(4)
+    columns = np.reshape(direction, (dimensions, dimensions)) * spacing
+    affine[:kept, :kept] = columns[:kept, :kept]
+    affine[:kept, 3] = origin[:kept]
+    return _LPS_TO_RAS @ affine
+
+
+def _read_nrrd(path: Path) -> Image:
+    import nrrd
+
+    try:
+        array, header = nrrd.read(str(path))
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zlib.error, nrrd.NRRDError) as error:
+        raise _not_readable(path, error) from error
+    directions = np.asarray(header.get("space directions", np.zeros((0, 3))), float)
+    spatial = np.isfinite(directions).all(axis=1) if directions.ndim == 2 else np.zeros(0, bool)
+    if len(spatial) != array.ndim or array.ndim > 3 or not spatial.all() or directions.shape[1] != 3:
+        raise CardiacSegError(f"{path}: not a volume with three directions in space; save it as a scalar volume")
+    affine = np.eye(4)
+    affine[:3, : array.ndim] = directions.T
+    affine[:3, 3] = header.get("space origin", np.zeros(3))
+    space = str(header.get("space", "")).lower()
+    to_ras = {"left-posterior-superior": _LPS_TO_RAS, "lps": _LPS_TO_RAS, "right-anterior-superior": np.eye(4)}
+    to_ras |= {"ras": np.eye(4), "left-anterior-superior": np.diag([-1.0, 1, 1, 1]), "las": np.diag([-1.0, 1, 1, 1])}
+    if space not in to_ras:
+        raise CardiacSegError(f"{path}: space '{space}' is not known; save it as left-posterior-superior")
+    _check_directions(affine, path)
+    array = array.reshape(array.shape + (1,) * (3 - array.ndim))
+    return Image(array, to_ras[space] @ affine, path, {name: header[name] for name in _NRRD_GEOMETRY if name in header})
+
+
+def _check_directions(affine: np.ndarray, path: Path) -> None:
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (np.isfinite(affine).all() and (spacing > 0).all()):
+        raise CardiacSegError(
+            f"{path}: a direction in space is zero or not a number; set the true spacing in its header"
+        )
+    cosines = affine[:3, :3] / spacing
+    if np.abs(cosines.T @ cosines - np.eye(3)).max() > 1e-3:
+        raise CardiacSegError(f"{path}: its axes are not at right angles; resample it to a regular grid")
+
+
+def _read_itk(path: Path) -> Image:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise _not_readable(path, error) from error
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise CardiacSegError(f"{path}: voxels have several components; convert it to a grayscale image")
+    array = sitk.GetArrayFromImage(image).T
+    array = array.reshape(array.shape + (1,) * (3 - array.ndim))
+    return Image(array, _affine(image.GetSpacing(), image.GetDirection(), image.GetOrigin()), path)
+
+
+def write_labels(path: Path | str, labels: np.ndarray, image: Image, convention: LabelConvention) -> None:
+    """Write labels on the grid of the image they belong to; the format follows the extension.
+
+    NIfTI beside NIfTI and NRRD beside NRRD carry the very header fields of the image that hold its geometry.
+    ``.seg.nrrd`` is what Slicer opens as a segmentation, with names, colors and SNOMED CT codes.
+
+    Args:
+        labels: uint8, the shape of ``image.array``.
+        convention: which number in ``labels`` means which structure.
+
+    Raises:
+        CardiacSegError: for an unknown extension, a cine as NRRD, or a place that cannot be written to.
+    """
+    extension = extension_of(path, LABEL_EXTENSIONS)
+    if not extension:
+        raise CardiacSegError(f"{path}: not a format for labels; give one of {', '.join(LABEL_EXTENSIONS)}")
+    if labels.ndim == 4 and extension in (".nrrd", ".seg.nrrd"):
+        raise CardiacSegError(f"{path}: a cine cannot be written as {extension}; give a name that ends in .nii.gz")
+    with replacing(path) as temporary:
+        if extension in (".nii", ".nii.gz"):
+            _write_nifti(temporary, labels, image)
+        else:
+            _write_nrrd(temporary, labels, image, _segments(labels, convention) if extension == ".seg.nrrd" else {})
+
+
+def write_image(path: Path | str, image: Image) -> None:
+    """Write an image as NIfTI, or as NRRD where it is a volume.
+
+    Raises:
+        CardiacSegError: as :func:`write_labels`.
+    """
+    write_labels_or_image = _write_nifti if extension_of(path, (".nii", ".nii.gz")) else _write_nrrd
+    if write_labels_or_image is _write_nrrd and (image.array.ndim == 4 or not extension_of(path, (".nrrd",))):
+        raise CardiacSegError(f"{path}: give a name that ends in .nii.gz, or in .nrrd for a single volume")
+    with replacing(path) as temporary:
+        write_labels_or_image(temporary, image.array, image)
+
+
+def _write_nifti(path: Path, array: np.ndarray, image: Image) -> None:
+    import nibabel
+
+    shape = _file_shape(array, image)
+    nifti = nibabel.Nifti1Image(array.reshape(shape), image.affine)
+    nifti.header.set_xyzt_units("mm", "sec")
+    nifti.set_qform(image.affine, 1)
+    nifti.set_sform(image.affine, 1)
+    if "srow_x" in image.header:
+        for name in _NIFTI_GEOMETRY:
+            nifti.header[name] = image.header[name]
+        # nibabel would otherwise write its own idea of the affine over these fields when it saves.
+        nifti._affine = None
+    nibabel.save(nifti, path)
+
+
+def _file_shape(array: np.ndarray, image: Image) -> tuple[int, ...]:
+    return array.shape
+
+
+def _write_nrrd(path: Path, array: np.ndarray, image: Image, extra: Mapping[str, str] | None = None) -> None:
+    import nrrd
+
+    lps = _LPS_TO_RAS @ image.affine
+    geometry = {
+        "space": "left-posterior-superior",
+        "space directions": lps[:3, :3].T,
+        "space origin": lps[:3, 3],
+    }
+    if "space directions" in image.header and len(image.header["space directions"]) == array.ndim:
+        geometry.update(image.header)
+    header = {**geometry, "kinds": ["domain"] * array.ndim, "encoding": "gzip", **(extra or {})}
+    nrrd.write(str(path), array, header)
+
+
+def _segments(labels: np.ndarray, convention: LabelConvention) -> dict[str, str]:
+    """Header fields by which Slicer names, colors and codes the segments of a ``.seg.nrrd``."""
+    fields = {
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    extent = " ".join(f"0 {size - 1}" for size in labels.shape)
+    for index, (name, number) in enumerate(convention.items()):
+        structure = STRUCTURES[name]
+        color = " ".join(f"{channel / 255:.6g}" for channel in structure.color)
+        fields |= {
+            f"Segment{index}_ID": name,
+            f"Segment{index}_Name": structure.title,
+            f"Segment{index}_Color": color,
+            f"Segment{index}_LabelValue": str(number),
+            f"Segment{index}_Layer": "0",
+            f"Segment{index}_Extent": extent,
+            f"Segment{index}_Tags": "",
+        }
+    return fields

@@ -1,0 +1,56 @@
+"""Where the network runs, and in which precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from CardiacSegLib.errors import CardiacSegError
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device with the precision that is fast on it."""
+
+    torch: torch.device
+    precision: torch.dtype
+
+    @classmethod
+    def choose(cls, name: str = "auto") -> Device:
+        """The device of that name; "auto" takes CUDA, then Apple MPS, then the CPU.
+
+        Raises:
+            CardiacSegError: for an unknown name, or a device that this machine does not have.
+        """
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        kind = name.partition(":")[0]
+        if kind not in DEVICES:
+            raise CardiacSegError(f"device '{name}' is not known; choose one of {', '.join(DEVICES)}")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise CardiacSegError(f"device '{name}': this torch sees no CUDA device; use --device cpu")
+        if kind == "mps" and not torch.backends.mps.is_available():
+            raise CardiacSegError(f"device '{name}': this torch sees no Apple GPU; use --device cpu")
+        return cls(torch.device(name), _precision(kind))
+
+    def autocast(self) -> torch.autocast:
+        """Context in which a network's forward pass runs in the device's precision."""
+        return torch.autocast(self.torch.type, self.precision, enabled=self.precision != torch.float32)
+
+
+def _precision(kind: str) -> torch.dtype:
+    if kind == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # bfloat16 without the instructions for it is emulated, and many times slower than float32.
+    return torch.bfloat16 if kind == "cpu" and _cpu_has_bfloat16() else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16 or AMX)."""
+    if hasattr(torch.cpu, "get_capabilities"):  # torch 2.13 and later
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))

@@ -1,0 +1,107 @@
+"""One model, loaded once, that labels any number of volumes on their own grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from CardiacSegLib.anatomy import STRUCTURES, LabelConvention, Structure
+from CardiacSegLib.bundles import Bundle, find_bundle
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.inference.cleanup import clean_up
+from CardiacSegLib.inference.devices import Device
+from CardiacSegLib.inference.model_grid import ModelGrid, Stack
+
+#: All slices go through the network as one batch, unless they have more pixels than this on the model's grid.
+_PIXELS_PER_PASS = 64 * 256 * 256
+#: A field of view wider than this is a wrong spacing in the header, and would fill the memory.
+_WIDEST_FIELD = 4000.0
+
+
+class Segmenter:
+    """A network with its grid and its labels.
+
+    Attributes:
+        convention: which number in the result means which structure.
+        structures: the same structures, in the order of their numbers.
+    """
+
+    def __init__(self, network: torch.nn.Module, grid: ModelGrid, convention: LabelConvention, device: Device) -> None:
+        self._network = network.eval().to(device.torch, memory_format=torch.channels_last)
+        self._grid = grid
+        self._device = device
+        self.convention = convention
+        self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
+
+    @classmethod
+    def load(cls, model: str | Path = "short-axis-cine", device: str = "auto") -> Segmenter:
+        """Load a model by its name, or from the folder of its bundle.
+
+        Raises:
+            CardiacSegError: where there is no such model or device, or its weights are not what its card says.
+        """
+        bundle = model if isinstance(model, Bundle) else find_bundle(model)
+        return cls(bundle.load_network(), bundle.grid, bundle.convention, Device.choose(device))
+
+    def segment(
+        self, array: np.ndarray, affine: np.ndarray, progress: Callable[[float], None] = lambda done: None
+    ) -> np.ndarray:
+        """Label a volume or a cine.
+
+        Args:
+            array: gray values (I, J, K) or (I, J, K, T), any real type, any axis order.
+            affine: 4 x 4, index to RAS millimeters.
+            progress: called with the share of the work that is done, 0 to 1.
+
+        Returns:
+            uint8 labels of the same shape.
+
+        Raises:
+            CardiacSegError: for an array of another shape, a constant or non-finite image, or an impossible spacing.
+        """
+        array = np.asarray(array)
+        if array.ndim == 3:
+            labels = self._segment_volume(array, affine)
+        elif array.ndim == 4:
+            labels = np.zeros(array.shape, np.uint8)
+            for phase in range(array.shape[3]):
+                labels[..., phase] = self._segment_volume(array[..., phase], affine)
+                progress((phase + 1) / array.shape[3])
+        else:
+            raise CardiacSegError(f"the image has {array.ndim} dimensions; give a volume (3) or a cine (4)")
+        progress(1.0)
+        return labels
+
+    def _segment_volume(self, volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        stack = Stack.from_volume(volume, affine)
+        _check_field_of_view(stack)
+        probabilities = stack.from_grid(self._probabilities(stack.on_grid(self._grid)), self._grid)
+        labels = probabilities.argmax(axis=0).astype(np.uint8)
+        likeliest = probabilities[1:].argmax(axis=0).astype(np.uint8) + 1
+        return stack.to_volume(clean_up(labels, likeliest, self.convention))
+
+    def _probabilities(self, slices: np.ndarray) -> np.ndarray:
+        """Class probabilities (C, K, H, W) of slices (K, H, W), both on the model's grid."""
+        height, width = slices.shape[1:]
+        chunk = max(1, _PIXELS_PER_PASS // (height * width))
+        with torch.inference_mode():
+            parts = [self._forward(part) for part in torch.from_numpy(slices).split(chunk)]
+        return torch.cat(parts).numpy().transpose(1, 0, 2, 3)
+
+    def _forward(self, slices: torch.Tensor) -> torch.Tensor:
+        batch = slices.unsqueeze(1).to(self._device.torch, memory_format=torch.channels_last)
+        with self._device.autocast():
+            logits = self._network(batch)
+        return logits.float().softmax(1).cpu().contiguous()
+
+
+def _check_field_of_view(stack: Stack) -> None:
+    widest = max(size * spacing for size, spacing in zip(stack.slices.shape[1:], stack.spacing))
+    if not np.isfinite(widest) or widest > _WIDEST_FIELD or min(stack.spacing) <= 0:
+        shown = " x ".join(f"{value:g}" for value in stack.spacing)
+        raise CardiacSegError(
+            f"the in-plane spacing of {shown} mm makes a field of view of {widest:g} mm; set the true spacing"
+        )

@@ -1,0 +1,119 @@
+"""Events: what a process says about its work, one JSON object a line.
+
+Every event has ``"event"`` (its kind) and ``"time"`` (seconds since the epoch). The kinds and their other fields:
+
+======== ==================================================================
+stage    ``name`` (for programs), ``text`` (for people)
+progress ``fraction`` (0 to 1), and where known ``seconds_left`` and ``text``
+log      ``text``
+result   whatever the request promised
+error    ``type`` (of the exception), ``message``, ``hint``
+======== ==================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from CardiacSegLib.errors import CardiacSegError
+
+Event = dict[str, Any]
+
+#: What to try when an exception is not one that was written for the person.
+_HINTS: Mapping[str, str] = {
+    "MemoryError": "close other programs or choose a smaller volume",
+    "OutOfMemoryError": "choose the CPU as device, or close what else uses the GPU",
+    "ModuleNotFoundError": "install what CardiacSeg needs: press Apply in the panel, or run pip install",
+}
+_DEFAULT_HINT = "look at the log of the job; if it says nothing, report the problem with it"
+
+
+class EventWriter:
+    """Writes events to a text stream, each flushed at once so that whoever polls the file sees it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def stage(self, name: str, text: str) -> None:
+        """Say which part of the work begins."""
+        self._write("stage", name=name, text=text)
+
+    def progress(
+        self, fraction: float, seconds_left: float | None = None, text: str | None = None, **fields: Any
+    ) -> None:
+        """Say how far the work is: ``fraction`` from 0 to 1, ``seconds_left`` in seconds, ``fields`` such as a loss."""
+        optional = {"seconds_left": seconds_left, "text": text, **fields}
+        known = {name: value for name, value in optional.items() if value is not None}
+        self._write("progress", fraction=min(max(float(fraction), 0.0), 1.0), **known)
+
+    def log(self, text: str) -> None:
+        """Pass a line on for the log."""
+        self._write("log", text=text)
+
+    def result(self, **fields: Any) -> None:
+        """Say that the work is done, with what it gave."""
+        self._write("result", **fields)
+
+    def error(self, exception: BaseException) -> None:
+        """Say that the work failed, and why."""
+        kind = type(exception).__name__
+        # A CardiacSegError names its remedy in its message.
+        hint = "" if isinstance(exception, CardiacSegError) else _HINTS.get(kind, _DEFAULT_HINT)
+        self._write("error", type=kind, message=str(exception) or kind, hint=hint)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        line = json.dumps(_plain({"event": event, "time": time.time(), **fields}), ensure_ascii=False, allow_nan=False)
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: NumPy numbers and arrays and paths are turned, NaN and infinity become null."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return str(value)
+
+
+def read_events(path: str | Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Read the events that were added to a file since the last look.
+
+    A last line that is only half written stays for the next look. A line that is no event is skipped: a process that
+    was killed and started again may leave a torn line behind.
+
+    Args:
+        path: the ``events.jsonl`` of a job; one that does not exist yet holds no events.
+        offset: bytes already read, as an earlier call returned it.
+
+    Returns:
+        The new events, and the offset to give at the next call.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            stream.seek(offset)
+            content = stream.read()
+    except FileNotFoundError:
+        return [], offset
+    complete = content[: content.rfind(b"\n") + 1]
+    parsed = (_parse(line) for line in complete.splitlines())
+    return [event for event in parsed if event is not None], offset + len(complete)
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line.decode("utf-8"))
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

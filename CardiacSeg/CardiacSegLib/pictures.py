@@ -1,0 +1,285 @@
+"""Pictures of a result: every slice with the contours of what was found."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, LabelConvention
+from CardiacSegLib.clinical.volumes import structure_volume_ml
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.files import replacing
+from CardiacSegLib.geometry import slice_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BACKGROUND = "#101216"
+_TEXT = "#e8eaed"
+_FAINT = "#9aa0a6"
+_MARGIN_MM = 18.0
+_TILES_ACROSS = 8
+_TILE_INCHES = 1.9
+_DPI = 150
+
+
+def contour_picture(
+    image: np.ndarray,
+    labels: np.ndarray,
+    affine: np.ndarray,
+    path: str | os.PathLike[str],
+    *,
+    frames: Sequence[tuple[str, int]] = (("ED", 0), ("ES", 7)),
+    title: str | None = None,
+    convention: LabelConvention = CANONICAL,
+) -> Path:
+    """Write a PNG with every slice as a tile, cropped to the heart, and the contours of each structure on it.
+
+    A cine gets one row of tiles for each of ``frames``; a long stack is folded, its rows still together. Pixels have
+    their true shape. In-plane the picture is turned so that its right is the patient's left and its bottom posterior
+    or inferior, as near as quarter turns and mirrors allow: the way up a reader expects, whatever the array's order.
+
+    Args:
+        image: intensities, (I, J, K) or (I, J, K, T).
+        labels: integers on the same grid.
+        affine: 4 x 4, index to RAS mm. Any axis may run through the slices.
+        path: the file to write; it appears only once complete.
+        frames: (name, frame counted from 0) of the rows; ignored without a time axis.
+        title: a line above the picture.
+        convention: which number is which structure in ``labels``.
+
+    Returns:
+        The path written.
+
+    Raises:
+        CardiacSegError: where the arrays do not fit together, a frame does not exist, or the file cannot be written.
+    """
+    phases = _phases(image, labels, frames)
+    view = _View.of_stack(image.shape[:3], affine)
+    tiles = [(phase, view.slices(phase.image), view.slices(phase.labels)) for phase in phases]
+    window = view.window(np.any([stack > 0 for _, _, stack in tiles], axis=(0, 1)))
+    figure = _figure(tiles, view, window, affine, title, convention)
+    return _save(figure, Path(path))
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """One row: its name ("" for a single volume), frame, and the arrays (I, J, K)."""
+
+    name: str
+    frame: int | None
+    image: np.ndarray
+    labels: np.ndarray
+
+
+def _phases(image: np.ndarray, labels: np.ndarray, frames: Sequence[tuple[str, int]]) -> list[_Phase]:
+    if image.shape != labels.shape or image.ndim not in (3, 4) or 0 in image.shape:
+        raise CardiacSegError(
+            f"a picture needs image and labels of one 3D or 4D shape, not {image.shape}, {labels.shape}"
+        )
+    if image.ndim == 3:
+        return [_Phase("", None, image, labels)]
+    for name, frame in frames:
+        if not 0 <= frame < image.shape[3]:
+            raise CardiacSegError(f"{name} is frame {frame}, but the image has {image.shape[3]} frames")
+    if not frames:
+        raise CardiacSegError("a picture of a cine needs the frames to show")
+    return [_Phase(name, frame, image[..., frame], labels[..., frame]) for name, frame in frames]
+
+
+@dataclass(frozen=True)
+class _View:
+    """How array axes become slices, rows and columns of the picture."""
+
+    axes: tuple[int, int, int]
+    reversed_axes: tuple[int, ...]
+    row_mm: float
+    column_mm: float
+
+    @classmethod
+    def of_stack(cls, shape: Sequence[int], affine: np.ndarray) -> _View:
+        """The arrangement whose right points most to the patient's left, and whose bottom to the back or the feet."""
+        through = slice_axis(shape, affine)
+        steps = np.asarray(affine, float)[:3, :3]
+        spacing = np.linalg.norm(steps, axis=0)
+        directions = steps / np.where(spacing > 0, spacing, 1.0)
+        left, down = directions.T @ (-1.0, 0.0, 0.0), directions.T @ (0.0, -1.0, -1.0)
+        first, second = (axis for axis in range(3) if axis != through)
+        column, row = max(((first, second), (second, first)), key=lambda pair: abs(left[pair[0]]) + abs(down[pair[1]]))
+        turned = tuple(n for n, toward in ((1, down[row]), (2, left[column])) if toward < 0)
+        return cls((through, row, column), turned, float(spacing[row]), float(spacing[column]))
+
+    def slices(self, volume: np.ndarray) -> np.ndarray:
+        """(I, J, K) as (slices, rows, columns)."""
+        return np.flip(volume.transpose(self.axes), self.reversed_axes)
+
+    def window(self, heart: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns around the mask ``heart`` (rows, columns) with a margin; everything where it is empty."""
+        if not heart.any():
+            return slice(0, heart.shape[0]), slice(0, heart.shape[1])
+        return tuple(
+            _padded(np.flatnonzero(heart.any(axis=1 - axis)), _MARGIN_MM / step, heart.shape[axis])
+            for axis, step in enumerate((self.row_mm, self.column_mm))
+        )
+
+
+def _padded(indices: np.ndarray, margin: float, size: int) -> slice:
+    return slice(max(math.floor(indices[0] - margin), 0), min(math.ceil(indices[-1] + margin) + 1, size))
+
+
+def _figure(
+    tiles: Sequence[tuple[_Phase, np.ndarray, np.ndarray]],
+    view: _View,
+    window: tuple[slice, slice],
+    affine: np.ndarray,
+    title: str | None,
+    convention: LabelConvention,
+) -> Figure:
+    from matplotlib.figure import Figure
+
+    across, bands = _layout(len(tiles[0][1]), len(tiles))
+    height_mm = (window[0].stop - window[0].start) * view.row_mm
+    width_mm = (window[1].stop - window[1].start) * view.column_mm
+    tile_height = _TILE_INCHES * min(max(height_mm / width_mm, 0.4), 2.5)
+    left, top, bottom, gap = 0.32, 0.26 + 0.36 * bool(title) + 0.22 * len(tiles), 0.5, 0.04
+    band_gap = 0.14
+    width = max(left + across * (_TILE_INCHES + gap) + 0.2, 6.0)
+    height = top + bottom + bands * len(tiles) * (tile_height + gap) + (bands - 1) * band_gap
+    figure = Figure((width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    indent = (width - across * (_TILE_INCHES + gap) + gap + left - 0.2) / 2
+    for row, (phase, image, labels) in enumerate(tiles):
+        limits = _gray_limits(image[(slice(None), *window)])
+        for number in range(len(image)):
+            band, column = divmod(number, across)
+            line = band * len(tiles) + row
+            x = indent + column * (_TILE_INCHES + gap)
+            y = height - top - (line + 1) * (tile_height + gap) - band * band_gap
+            axes = figure.add_axes((x / width, y / height, _TILE_INCHES / width, tile_height / height))
+            _draw_tile(axes, image[number][window], labels[number][window], view, limits, convention)
+            _write_in(axes, f"{number + 1}")
+            if column == 0 and phase.name:
+                center = (y + tile_height / 2) / height
+                figure.text((x - 0.16) / width, center, phase.name, color=_TEXT, rotation=90, va="center", ha="center")
+    _write_heading(figure, tiles, affine, title, convention)
+    _write_legend(figure, tiles, convention)
+    return figure
+
+
+def _layout(slices: int, phases: int) -> tuple[int, int]:
+    """Tiles across, and bands down, each band with a row for every phase."""
+    if phases == 1:
+        across = min(math.ceil(math.sqrt(1.8 * slices)), slices, _TILES_ACROSS)
+        return across, math.ceil(slices / across)
+    bands = math.ceil(slices / _TILES_ACROSS)
+    return math.ceil(slices / bands), bands
+
+
+def _gray_limits(image: np.ndarray) -> tuple[float, float]:
+    finite = image[np.isfinite(image)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, (0.5, 99.3))
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _draw_tile(
+    axes: Axes,
+    image: np.ndarray,
+    labels: np.ndarray,
+    view: _View,
+    limits: tuple[float, float],
+    convention: LabelConvention,
+) -> None:
+    rows, columns = image.shape
+    axes.set_axis_off()
+    axes.imshow(
+        image,
+        cmap="gray",
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="bilinear",
+        extent=(
+            -0.5 * view.column_mm,
+            (columns - 0.5) * view.column_mm,
+            (rows - 0.5) * view.row_mm,
+            -0.5 * view.row_mm,
+        ),
+    )
+    # The ring of the myocardium comes first, so that the line it shares with the pool has the pool's color.
+    for name in sorted(convention, key=lambda name: name != "MYO"):
+        _draw_contour(axes, labels == convention[name], view, STRUCTURES[name].color)
+
+
+def _draw_contour(axes: Axes, mask: np.ndarray, view: _View, color: tuple[int, int, int]) -> None:
+    if not mask.any():
+        return
+    # A rim of nothing closes contours at the border. This little smoothing rounds the stairs and keeps single pixels.
+    level = ndimage.gaussian_filter(np.pad(mask, 1).astype(np.float32), 0.5)
+    x = (np.arange(level.shape[1]) - 1) * view.column_mm
+    y = (np.arange(level.shape[0]) - 1) * view.row_mm
+    axes.contour(x, y, level, levels=[0.5], colors=[_rgb(color)], linewidths=1.1)
+
+
+def _rgb(color: tuple[int, int, int]) -> tuple[float, ...]:
+    return tuple(part / 255.0 for part in color)
+
+
+def _write_in(axes: Axes, text: str) -> None:
+    from matplotlib.patheffects import withStroke
+
+    outline = [withStroke(linewidth=2.0, foreground=_BACKGROUND)]
+    place = {"va": "top", "transform": axes.transAxes, "path_effects": outline}
+    axes.text(0.035, 0.96, text, color=_TEXT, fontsize=7.5, **place)
+
+
+def _write_heading(
+    figure: Figure,
+    tiles: Sequence[tuple[_Phase, np.ndarray, np.ndarray]],
+    affine: np.ndarray,
+    title: str | None,
+    convention: LabelConvention,
+) -> None:
+    """The title, and for each phase its frame and the volumes found in it."""
+    width, height = figure.get_size_inches()
+    below = 0.3
+    if title:
+        figure.text(0.2 / width, 1 - below / height, title, color=_TEXT, fontsize=12, weight="bold")
+        below += 0.28
+    for phase, _, _ in tiles:
+        name = f"{phase.name}: " if phase.name else ""
+        parts = [] if phase.frame is None else [f"{name}frame {phase.frame + 1}"]
+        for name, number in convention.items():
+            volume = structure_volume_ml(phase.labels, number, affine)
+            parts.append(f"{name} {volume:.0f} mL" if volume else f"{name} not found")
+        figure.text(0.2 / width, 1 - below / height, "   ·   ".join(parts), color=_FAINT, fontsize=8.5)
+        below += 0.22
+
+
+def _write_legend(
+    figure: Figure, tiles: Sequence[tuple[_Phase, np.ndarray, np.ndarray]], convention: LabelConvention
+) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = [name for name in convention if any((phase.labels == convention[name]).any() for phase, _, _ in tiles)]
+    lines = [Line2D([], [], color=_rgb(STRUCTURES[name].color), linewidth=2.0) for name in shown]
+    titles = [STRUCTURES[name].title for name in shown]
+    if lines:
+        legend = figure.legend(lines, titles, loc="lower center", ncols=len(lines), frameon=False, fontsize=8.5)
+        for text in legend.get_texts():
+            text.set_color(_TEXT)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        FigureCanvasAgg(figure).print_png(file)
+    return path

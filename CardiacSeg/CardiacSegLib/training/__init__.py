@@ -1,0 +1,1 @@
+"""From labeled cases to a bundle."""

@@ -1,0 +1,93 @@
+"""Training cases in memory, on the model's grid, as tensors from which batches are cropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from CardiacSegLib.anatomy import LabelConvention, relabel
+from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.geometry import resample_in_plane
+from CardiacSegLib.images import read_image
+from CardiacSegLib.inference.model_grid import ModelGrid, Stack
+
+
+@dataclass(frozen=True)
+class SliceStore:
+    """Every slice of a set of cases.
+
+    Attributes:
+        images: float16 (N, S, S), normalized, on the model's grid, centered, zero outside the field of view.
+        labels: uint8 (N, S, S), canonical.
+        centers: float32 (N, 2), the middle of the heart of the slice's volume in pixels (row, column).
+        cases: int64 (N,), the number of the case that the slice belongs to.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    centers: torch.Tensor
+    cases: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_store(
+    cases: Sequence[Case],
+    grid: ModelGrid,
+    convention: LabelConvention,
+    size: int = 256,
+    progress: Callable[[int], None] = lambda done: None,
+) -> SliceStore:
+    """Read cases onto the model's grid.
+
+    Args:
+        size: height and width that every slice is cropped or padded to, in pixels of the grid.
+        progress: called with the number of cases read.
+
+    Raises:
+        CardiacSegError: naming the case that cannot be read or whose labels lie on another grid.
+    """
+    images, labels, centers, numbers = [], [], [], []
+    for done, case in enumerate(cases, 1):
+        image, label = _read_case(case, grid, convention, size)
+        images.append(torch.from_numpy(image).half())
+        labels.append(torch.from_numpy(label))
+        centers.append(torch.from_numpy(_heart_center(label)).expand(len(label), 2))
+        numbers.append(torch.full((len(label),), done - 1))
+        progress(done)
+    return SliceStore(torch.cat(images), torch.cat(labels), torch.cat(centers), torch.cat(numbers))
+
+
+def _read_case(case: Case, grid: ModelGrid, convention: LabelConvention, size: int) -> tuple[np.ndarray, np.ndarray]:
+    image, reference = read_image(case.image), read_image(case.labels)
+    if image.array.shape != reference.array.shape:
+        raise CardiacSegError(
+            f"{case.labels}: its shape {reference.array.shape} is not that of its image, {image.array.shape}"
+        )
+    labels = relabel(reference.array, case.convention, convention)
+    stack = Stack.from_volume(image.array, image.affine)
+    slices = np.moveaxis(labels, stack.axis, 0)
+    return stack.on_grid(grid, (size, size)), _labels_on_grid(slices, stack.spacing, grid, size, len(convention) + 1)
+
+
+def _labels_on_grid(
+    slices: np.ndarray, spacing: Sequence[float], grid: ModelGrid, size: int, classes: int
+) -> np.ndarray:
+    """Resample labels by the share of each class, never by nearest neighbor, which moves borders by half a pixel."""
+    one_hot = (slices[None] == np.arange(1, classes)[:, None, None, None]).astype(np.float32)
+    shares = resample_in_plane(one_hot, spacing, (size, size), (grid.spacing, grid.spacing))
+    background = 1 - shares.sum(axis=0, keepdims=True)
+    return np.concatenate([background, shares]).argmax(axis=0).astype(np.uint8)
+
+
+def _heart_center(labels: np.ndarray) -> np.ndarray:
+    """Middle of the labeled structures seen along the slices, float32 (2,); of the image where nothing is labeled."""
+    rows, columns = np.nonzero(labels.any(axis=0))
+    if not len(rows):
+        return np.float32([(n - 1) / 2 for n in labels.shape[1:]])
+    return np.float32([(axis.min() + axis.max()) / 2 for axis in (rows, columns)])

@@ -1,0 +1,51 @@
+# Everything happens inside this folder: .venv holds the environment, demo/ what the demonstration writes.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+    $$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+# Where pip looks for torch besides PyPI, to choose between a CPU and a CUDA build; the README says more.
+TORCH_INDEX ?=
+INPUT ?=
+OUTPUT ?= demo
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PIP := $(BIN)/python -m pip install --constraint Testing/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-long lists clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## Make the environment in .venv, with the command cardiacseg in it.
+
+$(STAMP): pyproject.toml Testing/constraints.txt
+	@test -n "$(PYTHON)" || { echo "CardiacSeg needs Python 3.10 or later: install it, or name it by make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "$(PYTHON) does not run or is older than 3.10: name another by make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv --clear $(VENV)
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") torch
+	$(PIP) --editable ".[test]"
+	@touch $@
+
+demo: $(STAMP) ## Segment the phantom, or the file of INPUT=heart.nii.gz, into demo/.
+	$(BIN)/python -m CardiacSegLib.demo --output "$(OUTPUT)" $(if $(INPUT),--input "$(INPUT)")
+
+test: $(STAMP) ## Check style, import rules and behavior.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+test-long: $(STAMP) ## Run the tests that train or measure for minutes.
+	$(BIN)/pytest -m long
+
+lists: $(STAMP) ## Write the lists of files that ship, after adding or removing one.
+	$(BIN)/python Testing/shipped_files.py
+
+clean: ## Remove what make wrote, the environment too.
+	rm -rf $(VENV) demo build CardiacSeg/*.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find CardiacSeg Testing -name __pycache__ -type d -prune -exec rm -rf {} +

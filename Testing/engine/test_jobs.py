@@ -1,0 +1,300 @@
+"""Real worker processes, with a cheap engine in place of the network."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from CardiacSegLib.anatomy import ACDC, CANONICAL
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.jobs.client import WorkerClient, worker_command, worker_environment
+from CardiacSegLib.jobs.events import EventWriter, read_events
+
+#: A worker whose models are the ways in which an engine can behave.
+CHEAP_WORKER = """
+import os, subprocess, sys, time
+import numpy as np
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.jobs.worker import serve
+
+class Cheap:
+    convention = {"LV": 1, "MYO": 2, "RV": 3}
+
+    def __init__(self, model, device):
+        print("loading", model, "on", device)
+        self.model = model
+        if model == "unknown":
+            raise CardiacSegError("there is no model 'unknown'; choose another")
+
+    def segment(self, array, affine, progress):
+        progress(0.5)
+        if self.model == "noisy":
+            print("to standard output"); print("to standard error", file=sys.stderr)
+            os.system("echo from another program")
+            print('{"event": "result", "file": "forged"}')
+        if self.model == "dying":
+            print("the last words", flush=True); os._exit(7)
+        if self.model == "hungry":
+            raise MemoryError("no room")
+        if self.model == "slow":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            print("child", child.pid, flush=True); time.sleep(60)
+        progress(1.0)
+        return (array > affine[0, 3]).astype(np.uint8)
+
+serve(sys.stdin, Cheap)
+"""
+
+IMAGE = np.arange(24.0).reshape(2, 3, 4)
+AFFINE = np.eye(4)
+LABELS = (IMAGE > 0).astype(np.uint8)
+
+
+@pytest.fixture
+def a_client(tmp_path: Path):
+    script = tmp_path / "worker.py"
+    script.write_text(CHEAP_WORKER)
+    with WorkerClient(model="plain", command=[sys.executable, str(script)]) as client:
+        yield client
+
+
+def wait_until(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether a process runs; one that ended but that nobody has asked about does not."""
+    status = Path(f"/proc/{process_id}/stat")
+    if status.exists():
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(process_id, 0)
+    except OSError:
+        return False
+    return not Path("/proc").is_dir()
+
+
+class TestEvents:
+    def test_what_is_written_is_read(self, tmp_path):
+        with (tmp_path / "events.jsonl").open("w") as stream:
+            writer = EventWriter(stream)
+            writer.stage("load", "Loading")
+            writer.progress(0.25, seconds_left=3.5)
+            writer.log("a line\nand another")
+            writer.result(dice=np.float32(0.5), shape=(2, np.int64(3)), file=Path("labels.npy"), missing=float("nan"))
+            events, _ = read_events(tmp_path / "events.jsonl")
+        assert [event["event"] for event in events] == ["stage", "progress", "log", "result"]
+        assert events[1]["fraction"] == 0.25
+        assert events[1]["seconds_left"] == 3.5
+        assert "text" not in events[1]
+        assert events[2]["text"] == "a line\nand another"
+        result = {name: events[3][name] for name in ("dice", "shape", "file", "missing")}
+        assert result == {"dice": 0.5, "shape": [2, 3], "file": "labels.npy", "missing": None}
+        assert all(abs(event["time"] - time.time()) < 60 for event in events)
+
+    def test_each_is_there_at_once_and_on_one_line(self, tmp_path):
+        with (tmp_path / "events.jsonl").open("w") as stream:
+            EventWriter(stream).log("a\nb")
+            assert (tmp_path / "events.jsonl").read_text().count("\n") == 1
+
+    @pytest.mark.parametrize(("given", "kept"), [(-0.5, 0.0), (1.5, 1.0), (0.5, 0.5)])
+    def test_a_fraction_lies_between_0_and_1(self, given, kept):
+        stream = StringIO()
+        EventWriter(stream).progress(given)
+        assert json.loads(stream.getvalue())["fraction"] == kept
+
+    def test_an_error_has_its_type_message_and_a_hint(self):
+        stream = StringIO()
+        EventWriter(stream).error(MemoryError("no room"))
+        EventWriter(stream).error(CardiacSegError("a.nii is empty; choose another"))
+        hungry, mendable = map(json.loads, stream.getvalue().splitlines())
+        assert (hungry["type"], hungry["message"]) == ("MemoryError", "no room")
+        assert "smaller volume" in hungry["hint"]
+        assert (mendable["message"], mendable["hint"]) == ("a.nii is empty; choose another", "")
+
+    def test_a_half_written_line_waits_for_its_other_half(self, tmp_path):
+        file = tmp_path / "events.jsonl"
+        file.write_bytes(b'{"event": "log", "text": "one"}\n{"event": "log", "te')
+        events, offset = read_events(file)
+        assert [event["text"] for event in events] == ["one"]
+        assert read_events(file, offset) == ([], offset)
+        with file.open("ab") as stream:
+            stream.write('xt": "zwei Gefäße"}\n'.encode())
+        events, offset = read_events(file, offset)
+        assert [event["text"] for event in events] == ["zwei Gefäße"]
+        assert offset == file.stat().st_size
+
+    def test_a_torn_line_in_the_middle_is_skipped(self, tmp_path):
+        file = tmp_path / "events.jsonl"
+        file.write_bytes(b'{"event": "lo\n[1]\n\n"text"\n{"event": "log", "text": "after"}\n')
+        events, _ = read_events(file)
+        assert [event["text"] for event in events] == ["after"]
+
+    def test_a_file_that_is_not_there_yet_has_no_events(self, tmp_path):
+        assert read_events(tmp_path / "events.jsonl", 0) == ([], 0)
+
+
+class TestWorker:
+    def test_it_segments(self, a_client):
+        labels = a_client.segment(IMAGE, AFFINE)
+        np.testing.assert_array_equal(labels, LABELS)
+        assert labels.dtype == np.uint8
+        assert a_client.convention == CANONICAL
+        assert [structure.name for structure in a_client.structures] == list(CANONICAL)
+
+    def test_it_tells_how_far_it_is(self, a_client):
+        a_client.submit(IMAGE, AFFINE)
+        events = []
+        wait_until(lambda: events.extend(a_client.poll()) or not a_client.is_busy)
+        assert [event["name"] for event in events if event["event"] == "stage"] == ["load", "segment"]
+        fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == 1
+        assert events[-1]["event"] == "result"
+        assert a_client.poll() == []
+
+    def test_a_model_is_loaded_once_for_any_number_of_volumes(self, a_client):
+        a_client.segment(IMAGE, AFFINE)
+        first = a_client.process_id
+        assert "loading plain on auto" in a_client.log
+        a_client.segment(IMAGE, AFFINE)
+        assert "loading" not in a_client.log
+        assert a_client.process_id == first
+
+    def test_an_array_of_any_layout_is_segmented(self, a_client):
+        np.testing.assert_array_equal(a_client.segment(IMAGE.T[::-1], AFFINE), LABELS.T[::-1])
+
+    def test_what_is_printed_is_log_and_no_event(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="noisy")
+        np.testing.assert_array_equal(a_client.wait(), LABELS)
+        for text in ("to standard output", "to standard error", "from another program", "forged"):
+            assert text in a_client.log
+
+    def test_it_ends_at_the_end_of_its_input(self):
+        run = subprocess.run(worker_command(), input=b"", env=worker_environment(), capture_output=True, check=False)
+        assert run.returncode == 0
+        assert run.stdout + run.stderr == b""
+
+    def test_it_does_not_load_torch_before_it_is_asked(self):
+        script = "import sys, CardiacSegLib.jobs.worker as w; w.serve([]); print('torch' in sys.modules)"
+        run = subprocess.run(
+            [sys.executable, "-c", script], env=worker_environment(), capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == "False"
+
+    def test_labels_are_complete_when_they_appear(self, a_client):
+        job = a_client.submit(IMAGE, AFFINE)
+        a_client.wait()
+        assert sorted(file.name for file in job.glob("*.npy")) == ["affine.npy", "image.npy", "labels.npy"]
+
+
+class TestFailure:
+    def test_a_message_for_the_person_arrives_as_it_is(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="unknown")
+        with pytest.raises(CardiacSegError, match=r"^there is no model 'unknown'; choose another$"):
+            a_client.wait()
+
+    def test_after_an_error_the_same_worker_goes_on(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="hungry")
+        with pytest.raises(CardiacSegError, match=r"no room; .*smaller volume"):
+            a_client.wait()
+        assert "Traceback" in a_client.log
+        process = a_client.process_id
+        np.testing.assert_array_equal(a_client.segment(IMAGE, AFFINE), LABELS)
+        assert a_client.process_id == process
+
+    def test_a_worker_that_dies_is_an_error_with_its_last_lines(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="dying")
+        with pytest.raises(CardiacSegError, match=r"exit code 7.*the last words"):
+            a_client.wait()
+        assert not a_client.is_busy
+        with pytest.raises(CardiacSegError, match="exit code 7"):
+            a_client.labels()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals on Windows")
+    def test_a_worker_that_is_killed_is_replaced_at_the_next_job(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="slow")
+        wait_until(lambda: "child" in a_client.log)
+        os.kill(a_client.process_id, signal.SIGKILL)
+        with pytest.raises(CardiacSegError, match="exit code -9"):
+            a_client.wait()
+        np.testing.assert_array_equal(a_client.segment(IMAGE, AFFINE), LABELS)
+
+    def test_a_worker_that_does_not_start_is_named(self):
+        with (
+            WorkerClient(command=["no-such-program"]) as client,
+            pytest.raises(CardiacSegError, match="no-such-program cannot be started"),
+        ):
+            client.segment(IMAGE, AFFINE)
+
+    def test_one_that_ends_at_once_says_why(self):
+        command = [sys.executable, "-c", "raise SystemExit('no package today')"]
+        with WorkerClient(command=command) as client, pytest.raises(CardiacSegError, match=r"1; .*no package today"):
+            client.segment(IMAGE, AFFINE)
+
+    def test_a_second_job_waits_its_turn(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="slow")
+        with pytest.raises(CardiacSegError, match="a segmentation is running"):
+            a_client.submit(IMAGE, AFFINE)
+
+    def test_labels_are_there_only_after_a_job(self, a_client):
+        with pytest.raises(CardiacSegError, match="no finished segmentation"):
+            a_client.labels()
+
+    def test_patience_can_have_an_end(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="slow")
+        with pytest.raises(CardiacSegError, match=r"more than 0\.2 s"):
+            a_client.wait(timeout=0.2)
+        assert a_client.process_id is None
+
+
+class TestCancel:
+    def test_it_ends_the_whole_tree_at_once(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="slow")
+        wait_until(lambda: "child" in a_client.log)
+        worker, child = a_client.process_id, int(a_client.log.split("child ")[1].split()[0])
+        started = time.monotonic()
+        a_client.cancel()
+        assert time.monotonic() - started < 2
+        assert not a_client.is_busy
+        assert a_client.poll() == []
+        wait_until(lambda: not is_alive(worker) and not is_alive(child), seconds=5)
+        with pytest.raises(CardiacSegError, match="canceled"):
+            a_client.labels()
+
+    def test_the_next_job_starts_a_new_worker(self, a_client):
+        a_client.submit(IMAGE, AFFINE, model="slow")
+        a_client.cancel()
+        np.testing.assert_array_equal(a_client.segment(IMAGE, AFFINE), LABELS)
+
+    def test_without_a_job_nothing_happens(self, a_client):
+        a_client.cancel()
+        assert not a_client.is_busy
+
+    def test_closing_leaves_no_process_and_no_folder(self, a_client):
+        job = a_client.submit(IMAGE, AFFINE)
+        a_client.wait()
+        worker = a_client.process_id
+        a_client.close()
+        assert not is_alive(worker)
+        assert not job.parent.exists()
+
+
+def test_a_client_takes_the_numbering_of_the_model(tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(CHEAP_WORKER.replace('{"LV": 1, "MYO": 2, "RV": 3}', repr(dict(ACDC))))
+    with WorkerClient(command=[sys.executable, str(script)]) as client:
+        client.segment(IMAGE, AFFINE)
+        assert client.convention == ACDC
