@@ -44,7 +44,7 @@ test-long: $(STAMP) ## Run the tests that train or measure for minutes.
 	$(BIN)/pytest -m long
 
 lists: $(STAMP) ## Write the lists of files that ship, after adding or removing one.
-	$(BIN)/python Testing/shipped_files.py
+	$(BIN)/python Testing/engine/shipped_files.py
 
 clean: ## Remove what make wrote, the environment too.
 	rm -rf $(VENV) demo build CardiacSeg/*.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

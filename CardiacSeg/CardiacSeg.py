@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import qt
+import slicer
 import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -19,7 +21,6 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-import slicer
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES
 from CardiacSegLib.bundles import DEFAULT_MODEL, list_models
 from CardiacSegLib.errors import CardiacSegError
@@ -33,7 +34,6 @@ from CardiacSegLib.mrml.segmentations import (
 )
 from CardiacSegLib.mrml.terminology import load_terminology, terminology_entry
 from CardiacSegLib.mrml.volumes import add_volume_node, image_from_volume_node
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 
 try:
     from slicer.i18n import tr as _
@@ -80,7 +80,7 @@ def registerSampleData():
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="CardiacSeg",
         sampleName=PHANTOM_NAME,
-        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "CardiacSeg.png"),
+        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "CardiacSegPhantom.png"),
         # The module asks for an address and a file name even where neither is used.
         uris="code:CardiacSegLib.phantom",
         fileNames=f"{PHANTOM_NAME}.nrrd",
@@ -155,8 +155,8 @@ class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """Called when the application closes or the module is reloaded."""
         self._timer.stop()
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
         self.logic.close()
 
     def enter(self):

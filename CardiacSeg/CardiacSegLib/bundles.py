@@ -1,8 +1,8 @@
 """Models on disk: a model is a MONAI bundle, a folder with ``configs``, ``models`` and ``docs``.
 
 ``configs/metadata.json`` is MONAI's; what CardiacSeg needs beside it (grid, label order, hash of the weights) stands
-there under ``cardiacseg``. ``configs/inference.json`` is what ``python -m monai.bundle run`` runs, and where the network
-is defined. Nothing here imports torch or MONAI before weights are read or written.
+there under ``cardiacseg``. ``configs/inference.json`` is what ``python -m monai.bundle run`` runs, and defines the
+network. Nothing here imports torch or MONAI before weights are read or written.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _read_json(path: Path, folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CardiacSegError(
-            f"{folder}: not a MONAI bundle, {path.relative_to(folder)} is missing or damaged; give the folder of a model"
+            f"{folder}: not a MONAI bundle, {path.relative_to(folder)} is missing or damaged; give a model's folder"
         ) from error
     if not isinstance(content, dict):
         raise CardiacSegError(f"{path}: not a MONAI configuration; copy the model again")
@@ -167,6 +167,7 @@ def sha256(path: Path) -> str:
 
 def write_bundle(
     folder: Path,
+    name: str,
     network: torch.nn.Module,
     definition: Mapping[str, Any],
     grid: ModelGrid,
@@ -176,7 +177,8 @@ def write_bundle(
     """Write a bundle: weights in half precision, metadata, and the configuration that MONAI runs.
 
     Args:
-        folder: of the bundle; its name is the model's.
+        folder: of the bundle.
+        name: of the model, for its card; it is found by the name of its folder.
         network: its weights are kept.
         definition: MONAI definition of the network.
         grid, convention: what it was trained on.
@@ -191,8 +193,17 @@ def write_bundle(
         torch.save({name: value.half() if value.is_floating_point() else value for name, value in state.items()}, path)
     _write_json(folder / INFERENCE, _inference_config(definition, grid, convention))
     # The metadata comes last: a folder without it is no bundle, so that a run that was cut off leaves none behind.
-    _write_json(folder / METADATA, _metadata(folder, definition, grid, convention, facts))
+    _write_json(folder / METADATA, _metadata(folder, name, grid, convention, facts))
     return Bundle.read(folder)
+
+
+def add_training_facts(bundle: Bundle, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Add facts about the training to a bundle's metadata, and return the metadata."""
+    path = bundle.folder / METADATA
+    metadata = _read_json(path, bundle.folder)
+    metadata["cardiacseg"]["training"].update(facts)
+    _write_json(path, metadata)
+    return metadata
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -225,7 +236,7 @@ def _inference_config(definition: Mapping[str, Any], grid: ModelGrid, convention
 
 def _metadata(
     folder: Path,
-    definition: Mapping[str, Any],
+    name: str,
     grid: ModelGrid,
     convention: LabelConvention,
     facts: Mapping[str, Any],
@@ -241,7 +252,7 @@ def _metadata(
         "pytorch_version": _version("torch").partition("+")[0],
         "numpy_version": _version("numpy"),
         "required_packages_version": {"cardiacseg": __version__},
-        "name": folder.name,
+        "name": name,
         "task": "Segmentation of the heart in short-axis cine MR",
         "description": "Left ventricle, myocardium and right ventricle in short-axis cine MR, slice by slice",
         "authors": "CardiacSeg contributors",

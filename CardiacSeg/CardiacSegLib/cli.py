@@ -48,6 +48,7 @@ class Report:
     def __init__(self, as_events: bool) -> None:
         self._events = EventWriter(sys.stdout) if as_events else None
         self._bar: Any = None
+        self._shown: dict[str, Any] = {}
 
     def stage(self, name: str, text: str) -> None:
         self._finish_bar()
@@ -65,7 +66,8 @@ class Report:
 
             # tqdm knows whether it writes to a terminal, and shows nothing where it does not.
             self._bar = tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
-        self._bar.set_postfix({name: value for name, value in fields.items() if name != "text"}, refresh=False)
+        self._shown.update({name: value for name, value in fields.items() if name != "text"})
+        self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._shown.items()), refresh=False)
         self._bar.update(round(100 * fraction) - self._bar.n)
         if fraction >= 1:
             self._finish_bar()

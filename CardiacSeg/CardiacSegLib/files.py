@@ -34,7 +34,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         _match_permissions(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise CardiacSegError(
             f"{path}: cannot be written ({error.strerror or error}); nothing was left there"

@@ -23,7 +23,7 @@ def slice_axis(shape: Sequence[int], affine: np.ndarray) -> int:
     """The array axis that runs through the slices of a stack.
 
     A single slice is thin along the one axis of length one, whatever the header claims as its spacing. Otherwise the
-    axis with clearly the largest spacing; where no axis stands out, the one with the fewest samples (the last on a tie).
+    axis with clearly the largest spacing; where none stands out, the one with the fewest samples (the last on a tie).
 
     Args:
         shape: the first three are (I, J, K).

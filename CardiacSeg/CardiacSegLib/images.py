@@ -65,8 +65,8 @@ def read_image(path: Path | str) -> Image:
         The image; a two-dimensional file comes as a stack of one slice.
 
     Raises:
-        CardiacSegError: one line that names the file and the remedy, for anything that is not a grayscale image of three
-            or four dimensions with finite voxels and positive spacing.
+        CardiacSegError: one line that names the file and the remedy, for anything that is not a grayscale image of
+            three or four dimensions with finite voxels and positive spacing.
     """
     path = Path(path)
     if not path.is_file():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 import slicer
+
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
 from CardiacSegLib.mrml.storage import create_scene
 from CardiacSegLib.mrml.volumes import add_volume_node

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from vtk.util import numpy_support
 
-import slicer
 from CardiacSegLib.anatomy import ACDC, CAMUS, CANONICAL, STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.segmentations import (

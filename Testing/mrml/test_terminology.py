@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import slicer
 import vtk
 
-import slicer
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation
 from CardiacSegLib.mrml.terminology import CONTEXT_NAME, load_terminology, terminology_entry, terminology_file

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 
-import slicer
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.storage import load_volume
 from CardiacSegLib.mrml.volumes import add_volume_node, image_from_volume_node

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unittest
 
 import numpy as np
+import slicer
 
 import CardiacSeg
-import slicer
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.mrml.segmentations import fill_segmentation_node, labels_from_segmentation_node
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import slicer
+
 from CardiacSegLib.errors import CardiacSegError
 
 try:

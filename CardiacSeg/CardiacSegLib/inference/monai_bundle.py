@@ -1,4 +1,4 @@
-"""What a bundle's ``configs/inference.json`` names, so that MONAI's own runner gives the labels that CardiacSeg gives."""
+"""What a bundle's ``configs/inference.json`` names, so that MONAI's own runner gives CardiacSeg's labels."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from CardiacSegLib.errors import CardiacSegError
 
@@ -70,6 +70,29 @@ class EventWriter:
         line = json.dumps(_plain({"event": event, "time": time.time(), **fields}), ensure_ascii=False, allow_nan=False)
         self._stream.write(line + "\n")
         self._stream.flush()
+
+
+class Listener(Protocol):
+    """Who is told how a long work goes: an event file, a progress bar, or several of them."""
+
+    def stage(self, name: str, text: str) -> None: ...
+
+    def progress(self, fraction: float, seconds_left: float | None = None, **fields: Any) -> None: ...
+
+
+class Listeners:
+    """Passes on to each of several listeners what it is told."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def stage(self, name: str, text: str) -> None:
+        for listener in self._listeners:
+            listener.stage(name, text)
+
+    def progress(self, fraction: float, seconds_left: float | None = None, **fields: Any) -> None:
+        for listener in self._listeners:
+            listener.progress(fraction, seconds_left, **fields)
 
 
 def _plain(value: Any) -> Any:

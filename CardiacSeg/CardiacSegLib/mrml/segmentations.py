@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
+import slicer
 import vtk
 
-import slicer
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.terminology import terminology_entry

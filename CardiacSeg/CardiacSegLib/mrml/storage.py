@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
+
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import vtk
-
 import slicer
+import vtk
 
 
 class Row(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
+
 from CardiacSegLib.anatomy import Structure
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.resources import resource_folder

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 import vtk
 from vtk.util import numpy_support
 
-import slicer
 from CardiacSegLib.errors import CardiacSegError
 
 

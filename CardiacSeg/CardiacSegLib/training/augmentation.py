@@ -21,7 +21,7 @@ class CardiacMRAugmentation:
 
     Attributes:
         shift: the crop's center lies up to this many pixels from the heart's, along each axis.
-        anywhere: share of crops whose center is drawn from the whole image, so that the network sees what lies far away.
+        anywhere: share of crops whose center is drawn from the whole image, to see what lies far away.
         tilt: standard deviation of a rotation in degrees, on top of the eight turns and flips.
         scale: largest zoom in or out, as the natural logarithm of the factor.
         bend: largest displacement in pixels of a smooth random deformation.
@@ -60,7 +60,7 @@ class CardiacMRAugmentation:
     def _sampling_grid(
         self, store: SliceStore, chosen: torch.Tensor, crop: int, generator: torch.Generator
     ) -> torch.Tensor:
-        """Where each pixel of each crop lies in its slice, in the coordinates of ``grid_sample``: (N, crop, crop, 2)."""
+        """Where each pixel of each crop lies in its slice, as ``grid_sample`` wants it: (N, crop, crop, 2)."""
         count, size = len(chosen), store.images.shape[-1]
 
         def uniform(low: float, high: float, *shape: int) -> torch.Tensor:

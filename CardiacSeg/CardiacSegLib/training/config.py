@@ -15,6 +15,7 @@ class TrainingConfig:
 
     Attributes:
         dataset: folder with labeled cases (ACDC layout).
+        name: of the model, for its card.
         split: split file (see :mod:`CardiacSegLib.datasets.splits`); "" divides the patients into five folds.
         fold: the fold that is held out for validation.
         minutes: wall-clock budget; the schedule ends on time. 0 trains for ``epochs`` instead.
@@ -31,6 +32,7 @@ class TrainingConfig:
     """
 
     dataset: str
+    name: str = "short-axis-cine"
     split: str = ""
     fold: int = 0
     minutes: float = 0.0

@@ -1,4 +1,4 @@
-"""One training run: a folder with its configuration, its events, its metrics, its checkpoint and, at the end, its bundle.
+"""One training run: a folder with its configuration, its events, its checkpoint and, at the end, its bundle.
 
 A plain loop rather than MONAI's SupervisedTrainer: batches come as tensors from memory and there is nothing to collate.
 """
@@ -6,8 +6,10 @@ A plain loop rather than MONAI's SupervisedTrainer: batches come as tensors from
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,16 +17,20 @@ from monai.losses import DiceCELoss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from CardiacSegLib.anatomy import CANONICAL
-from CardiacSegLib.bundles import write_bundle
+from CardiacSegLib.bundles import Bundle, add_training_facts, write_bundle
 from CardiacSegLib.datasets import acdc
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases
 from CardiacSegLib.evaluation.overlap import dice_scores
+from CardiacSegLib.evaluation.validation import mean_dice, score_cases
+from CardiacSegLib.files import replacing
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
-from CardiacSegLib.jobs.events import EventWriter
+from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.jobs.events import EventWriter, Listener, Listeners
 from CardiacSegLib.networks import build_network, dynunet_definition
 from CardiacSegLib.training.augmentation import CardiacMRAugmentation
+from CardiacSegLib.training.card import model_card
 from CardiacSegLib.training.config import TrainingConfig
 from CardiacSegLib.training.store import SliceStore, load_store
 
@@ -34,16 +40,16 @@ _VALIDATIONS = 16
 _GRADIENT_NORM = 5.0
 
 
-def train(config: TrainingConfig, run: Path, events: EventWriter) -> Path:
-    """Train one network and write its bundle into ``run/bundle``.
+def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
+    """Train one network and write its bundle, with its card, into ``run/bundle``.
 
     Args:
         config: what to do; checked here.
         run: folder of the run; made where it does not exist.
-        events: gets stages, progress with loss and validation Dice, and the result.
+        events: gets stages, and progress with loss and validation Dice; they stand in ``run/events.jsonl`` as well.
 
     Returns:
-        The bundle's folder.
+        The bundle.
 
     Raises:
         CardiacSegError: where the configuration, the data set or the device does not allow it.
@@ -53,7 +59,18 @@ def train(config: TrainingConfig, run: Path, events: EventWriter) -> Path:
     training, validation = _split(config)
     run.mkdir(parents=True, exist_ok=True)
     config.write(run / "config.json")
+    with (run / "events.jsonl").open("a", encoding="utf-8") as stream:
+        return _train(config, run, training, validation, device, Listeners(EventWriter(stream), events))
 
+
+def _train(
+    config: TrainingConfig,
+    run: Path,
+    training: Sequence[Case],
+    validation: Sequence[Case],
+    device: Device,
+    events: Listener,
+) -> Bundle:
     grid = ModelGrid(spacing=config.spacing, multiple=2 ** (len(config.filters) - 1))
     events.stage("read", f"reading {len(training) + len(validation)} cases")
     training_store = load_store(training, grid, CANONICAL)
@@ -66,20 +83,72 @@ def train(config: TrainingConfig, run: Path, events: EventWriter) -> Path:
         if trainer.step % 50 == 0 or done >= 1:
             events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
         if trainer.validation_is_due(done):
-            scores = validate(trainer.network, validation_store, device)
-            events.progress(done, trainer.seconds_left(done), step=trainer.step, dice=scores)
+            dice = validate(trainer.network, validation_store, device)
+            events.progress(done, trainer.seconds_left(done), step=trainer.step, dice=dice)
             trainer.save_checkpoint(run / "checkpoint.pt")
 
+    result = Result(
+        network=trainer.network,
+        definition=definition,
+        grid=grid,
+        training=training,
+        validation=validation,
+        facts={
+            "slices": len(training_store),
+            "steps": trainer.step,
+            "epochs": round(trainer.step * config.batch_size / len(training_store), 1),
+            "minutes": round(trainer.elapsed() / 60, 1),
+            "parameters": trainer.parameters,
+        },
+    )
+    return finish(config, run, result, device, events)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training leaves: the network, what it was trained on, and facts for the card."""
+
+    network: torch.nn.Module
+    definition: Mapping[str, Any]
+    grid: ModelGrid
+    training: Sequence[Case]
+    validation: Sequence[Case]
+    facts: Mapping[str, Any]
+
+
+def finish(config: TrainingConfig, run: Path, result: Result, device: Device, events: Listener) -> Bundle:
+    """Write the bundle of a trained network, score it on the held-out cases and fill in its card."""
     facts = {
-        "patients_trained_on": sorted({case.patient for case in training}),
-        "patients_validated_on": sorted({case.patient for case in validation}),
-        "steps": trainer.step,
-        "epochs": round(trainer.step * config.batch_size / len(training_store), 1),
-        "minutes": round(trainer.elapsed() / 60, 1),
+        **result.facts,
+        "network": result.definition["_target_"],
+        "fold": config.fold,
+        "batch_size": config.batch_size,
+        "minutes_asked": config.minutes,
+        "machine": machine(device),
+        "patients_trained_on": sorted({case.patient for case in result.training}),
+        "patients_validated_on": sorted({case.patient for case in result.validation}),
     }
-    bundle = write_bundle(run / "bundle", trainer.network, definition, grid, CANONICAL, facts)
-    events.result(bundle=str(bundle), **{name: facts[name] for name in ("steps", "epochs", "minutes")})
+    bundle = write_bundle(run / "bundle", config.name, result.network, result.definition, result.grid, CANONICAL, facts)
+    events.stage("score", f"scoring {len(result.validation)} held-out cases on their own grids")
+    segmenter = Segmenter(bundle.load_network(), bundle.grid, bundle.convention, device)
+    table = mean_dice(score_cases(segmenter, result.validation, events.progress))
+    metadata = add_training_facts(bundle, {"validation_dice": rounded(table)})
+    with replacing(bundle.card) as card:
+        card.write_text(model_card(metadata), encoding="utf-8")
     return bundle
+
+
+def rounded(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """A Dice table to four digits, as it is kept in metadata."""
+    return {phase: {name: round(value, 4) for name, value in row.items()} for phase, row in table.items()}
+
+
+def machine(device: Device) -> str:
+    """The kind of machine, without its name: processor threads and precision, or the GPU."""
+    if device.torch.type == "cuda":
+        return torch.cuda.get_device_name(device.torch)
+    precision = str(device.precision).rpartition(".")[2]
+    return f"{torch.get_num_threads()} threads of a {device.torch.type.upper()} in {precision}"
 
 
 def _split(config: TrainingConfig) -> tuple[list[Case], list[Case]]:
@@ -189,10 +258,10 @@ def validate(network: torch.nn.Module, store: SliceStore, device: Device) -> dic
         for images in store.images.split(16):
             batch = images.float().unsqueeze(1).to(device.torch, memory_format=torch.channels_last)
             predicted.append(network(batch).permute(0, 2, 3, 1).contiguous().argmax(-1).to("cpu", torch.uint8))
-    return mean_dice(torch.cat(predicted).numpy(), store.labels.numpy(), store.cases.numpy())
+    return dice_by_structure(torch.cat(predicted).numpy(), store.labels.numpy(), store.cases.numpy())
 
 
-def mean_dice(labels: np.ndarray, reference: np.ndarray, cases: Sequence[int]) -> dict[str, float]:
+def dice_by_structure(labels: np.ndarray, reference: np.ndarray, cases: np.ndarray) -> dict[str, float]:
     """Mean over cases of the Dice of each structure; ``cases`` says which case each slice belongs to."""
     scores = [dice_scores(labels[cases == case], reference[cases == case], CANONICAL) for case in np.unique(cases)]
     return {name: round(float(np.mean([score[name] for score in scores])), 4) for name in CANONICAL}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODULE_CMAKE = ROOT / "CardiacSeg" / "CMakeLists.txt"
 PYPROJECT = ROOT / "pyproject.toml"
 

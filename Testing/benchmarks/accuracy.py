@@ -1,0 +1,91 @@
+"""Dice of a model on the fold of ACDC that it was not trained on, and what turning the images costs.
+
+    python Testing/benchmarks/accuracy.py --dataset ACDC/training
+    python Testing/benchmarks/accuracy.py --dataset ACDC/training --turns 10
+
+The second form segments the eight turned and flipped copies of that many volumes: the array alone is turned first, then
+the array with its affine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from CardiacSegLib.anatomy import relabel
+from CardiacSegLib.bundles import DEFAULT_MODEL
+from CardiacSegLib.datasets import acdc
+from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.datasets.splits import read_folds, split_cases
+from CardiacSegLib.evaluation.overlap import dice_scores
+from CardiacSegLib.evaluation.validation import dice_table, mean_dice, score_cases
+from CardiacSegLib.images import read_image
+from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.resources import resource_folder
+
+
+def turns(array: np.ndarray, affine: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The eight turned and flipped copies in plane of an array (I, J, K), each with the affine that keeps its place."""
+    for quarter in range(4):
+        for flipped in (False, True):
+            turned, moved = array, affine
+            for _ in range(quarter):  # a quarter turn: exchange the axes, then reverse the first
+                turned, moved = _reverse(*_exchange(turned, moved))
+            if flipped:
+                turned, moved = _reverse(turned, moved)
+            yield f"{90 * quarter} degrees{', flipped' if flipped else ''}", turned, moved
+
+
+def _exchange(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return array.swapaxes(0, 1), affine[:, [1, 0, 2, 3]]
+
+
+def _reverse(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    moved = affine.copy()
+    moved[:, 3] += (array.shape[0] - 1) * affine[:, 0]
+    moved[:, 0] *= -1
+    return array[::-1], moved
+
+
+def score_turns(segmenter: Segmenter, cases: list[Case]) -> dict[tuple[str, str], list[float]]:
+    """Mean Dice of each case for each copy, by (with or without affine, name of the copy)."""
+    scores: dict[tuple[str, str], list[float]] = {}
+    for case in cases:
+        image, reference = read_image(case.image), read_image(case.labels)
+        truth = relabel(reference.array, case.convention, segmenter.convention)
+        copies = zip(turns(image.array, image.affine), turns(truth, image.affine))
+        for (name, array, affine), (_, labels, _) in copies:
+            for kind, used in (("array alone", image.affine), ("array and affine", affine)):
+                dice = dice_scores(segmenter.segment(array, used), labels, segmenter.convention)
+                scores.setdefault((kind, name), []).append(float(np.mean(list(dice.values()))))
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--dataset", type=Path, required=True, help="the ACDC training patients")
+    parser.add_argument("--split", type=Path, default=resource_folder() / "Splits" / "acdc.json")
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--turns", type=int, default=0, metavar="N", help="segment the copies of N volumes")
+    options = parser.parse_args()
+    _, cases = split_cases(acdc.find_cases(options.dataset), read_folds(options.split), options.fold)
+    segmenter = Segmenter.load(options.model)
+    if not options.turns:
+        print(f"{len(cases)} volumes of fold {options.fold}, Dice of {options.model}\n")
+        print(dice_table(mean_dice(score_cases(segmenter, cases))))
+        return
+    step = max(1, len(cases) // options.turns)
+    scores = score_turns(segmenter, cases[::step][: options.turns])
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    upright = means["array alone", "0 degrees"]
+    for (kind, name), mean in means.items():
+        print(f"{kind:17} {name:22} {mean:.4f} {mean - upright:+.4f}")
+    print(f"\nlargest change of the mean Dice: {max(abs(mean - upright) for mean in means.values()):.4f}")
+
+
+if __name__ == "__main__":
+    main()
