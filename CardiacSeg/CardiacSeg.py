@@ -32,8 +32,9 @@ from CardiacSegLib.mrml.segmentations import (
     fill_segmentation_node,
     labels_from_segmentation_node,
 )
-from CardiacSegLib.mrml.terminology import load_terminology, terminology_entry
+from CardiacSegLib.mrml.terminology import load_terminology
 from CardiacSegLib.mrml.volumes import add_volume_node, image_from_volume_node
+from CardiacSegLib.terminology import terminology_entry
 
 try:
     from slicer.i18n import tr as _

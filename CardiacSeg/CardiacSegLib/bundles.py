@@ -74,14 +74,16 @@ class Bundle:
             ours = metadata["cardiacseg"]
             grid = ModelGrid(**{**ours["grid"], "percentiles": tuple(ours["grid"]["percentiles"])})
             convention = {str(name): int(number) for name, number in ours["labels"].items()}
-            network, weights_hash = inference["network_def"], str(ours["sha256"])
+            network, weights_hash = dict(inference["network_def"]), str(ours["sha256"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CardiacSegError(
                 f"{folder / METADATA}: lacks what CardiacSeg needs ({error!r}); use a bundle that CardiacSeg wrote"
             ) from error
         unknown = sorted(set(convention) - set(STRUCTURES))
-        if unknown or sorted(convention.values()) != list(range(1, len(convention) + 1)):
-            raise CardiacSegError(f"{folder / METADATA}: labels {convention} are not structures numbered from 1")
+        if unknown or not convention or sorted(convention.values()) != list(range(1, len(convention) + 1)):
+            raise CardiacSegError(
+                f"{folder / METADATA}: labels {convention} are not structures numbered from 1; name {list(STRUCTURES)}"
+            )
         return cls(folder, grid, convention, network, weights_hash, str(metadata.get("description", "")))
 
     def load_network(self) -> torch.nn.Module:
@@ -106,7 +108,7 @@ class Bundle:
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # torch.load has no exception of its own
             reason = " ".join(str(error).split())[:160]
-            raise CardiacSegError(f"{path}: the weights do not fit the network ({reason})") from error
+            raise CardiacSegError(f"{path}: no weights of this network ({reason}); copy the model again") from error
         return network
 
 

@@ -19,7 +19,7 @@ from CardiacSegLib.anatomy import LABEL_CONVENTIONS, relabel
 from CardiacSegLib.bundles import DEFAULT_MODEL, list_models
 from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import replacing
+from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.images import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, Image, extension_of, read_image, write_labels
 from CardiacSegLib.jobs.events import EventWriter
 
@@ -257,14 +257,6 @@ def stem_of(path: Path) -> str:
     """Name of an image file without its extension, which may have two parts."""
     extension = extension_of(path, IMAGE_EXTENSIONS)
     return path.name[: -len(extension)] if extension else path.name
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder with its parents, or raise CardiacSegError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CardiacSegError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
 
 
 def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import DEFAULT_MODEL
-from CardiacSegLib.cli import make_folder, stem_of, write_table
+from CardiacSegLib.cli import stem_of, write_table
 from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
+from CardiacSegLib.files import make_folder
 from CardiacSegLib.images import Image, read_image, write_image, write_labels
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.mrml.segmentations import SegmentationLogic, labels_from_segmentation_node

@@ -11,6 +11,14 @@ from pathlib import Path
 from CardiacSegLib.errors import CardiacSegError
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder with its parents, or raise CardiacSegError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CardiacSegError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Write a file under a temporary name and give it its own only once it is whole.

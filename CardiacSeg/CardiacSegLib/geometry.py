@@ -7,6 +7,7 @@ The direction through the slices is never resampled anywhere in this project.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,6 +40,51 @@ def slice_axis(shape: Sequence[int], affine: np.ndarray) -> int:
     return int(2 - np.argmin(shape[::-1]))
 
 
+#: Where the right and the bottom edge of a slice should point, in RAS: to the patient's left, and to back and feet. The
+#: small components decide where the large ones leave a choice, as in a sagittal slice.
+_RIGHT = (-1.0, 0.02, 0.01)
+_DOWN = (0.0, -1.0, -1.01)
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """How the axes of an array become slices, rows and columns, as a radiologist looks at them.
+
+    The arrangement follows from where the axes point in space. A volume whose array is turned or flipped, and its affine
+    with it, is therefore seen the same way.
+
+    Attributes:
+        axes: the array axis that runs through the slices, along the rows and along the columns.
+        reversed_axes: which of (rows, columns), numbered 1 and 2, run backward.
+        spacing: millimeters between rows and between columns, to the nanometer: readers of one file differ beyond.
+    """
+
+    axes: tuple[int, int, int]
+    reversed_axes: tuple[int, ...]
+    spacing: tuple[float, float]
+
+    @classmethod
+    def of_stack(cls, shape: Sequence[int], affine: np.ndarray) -> SliceView:
+        """The view of a volume of that shape; ``affine`` is index to RAS millimeters, 4 x 4."""
+        through = slice_axis(shape, affine)
+        spacing = voxel_spacing(affine)
+        directions = np.asarray(affine, float)[:3, :3] / np.where(spacing > 0, spacing, 1.0)
+        right, down = (np.round(directions.T @ edge, 6) for edge in (_RIGHT, _DOWN))
+        first, second = (axis for axis in range(3) if axis != through)
+        pairs = ((second, first), (first, second))
+        row, column = max(pairs, key=lambda pair: round(abs(down[pair[0]]) + abs(right[pair[1]]), 6))
+        backward = tuple(number for number, toward in ((1, down[row]), (2, right[column])) if toward < 0)
+        return cls((through, row, column), backward, (round(float(spacing[row]), 6), round(float(spacing[column]), 6)))
+
+    def slices(self, volume: np.ndarray) -> np.ndarray:
+        """View an array (I, J, K) as (slices, rows, columns); nothing is copied."""
+        return np.flip(volume.transpose(self.axes), self.reversed_axes)
+
+    def volume(self, slices: np.ndarray) -> np.ndarray:
+        """Put an array (slices, rows, columns) back in the order of the volume, contiguous in memory."""
+        return np.ascontiguousarray(np.flip(slices, self.reversed_axes).transpose(np.argsort(self.axes)))
+
+
 def resampling_matrix(size: int, spacing: float, new_size: int, new_spacing: float) -> np.ndarray:
     """Linear resampling of one axis as a matrix; both grids share their center.
 
@@ -53,14 +99,15 @@ def resampling_matrix(size: int, spacing: float, new_size: int, new_spacing: flo
     Returns:
         float32 array (new_size, size).
     """
-    old = (np.arange(size) - (size - 1) / 2) * spacing
-    new = (np.arange(new_size) - (new_size - 1) / 2) * new_spacing
-    half_field = size * spacing / 2
-    # Within the outermost half pixel the edge value counts: interpolate at the last center instead.
+    # In samples of the old axis, so that equal grids give the identity to the last bit.
+    ratio = new_spacing / spacing
+    old = np.arange(size) - (size - 1) / 2
+    new = (np.arange(new_size) - (new_size - 1) / 2) * ratio
+    # Within the outermost half sample the edge value counts: interpolate at the last center instead.
     inside = np.clip(new, old[0], old[-1])
-    weights = np.maximum(0, 1 - np.abs(inside[:, None] - old[None, :]) / max(spacing, new_spacing))
+    weights = np.maximum(0, 1 - np.abs(inside[:, None] - old[None, :]) / max(1.0, ratio))
     weights /= weights.sum(axis=1, keepdims=True)
-    weights[np.abs(new) > half_field] = 0
+    weights[np.abs(new) > size / 2] = 0
     return weights.astype(np.float32)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
+from CardiacSegLib.terminology import TAG_NAME, terminology_entry
 
 #: ITK's world is LPS, NIfTI's and Slicer's is RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -119,7 +120,7 @@ def _read_nifti(path: Path) -> Image:
     except nibabel.spatialimages.HeaderDataError as error:
         raise _not_readable(path, error) from error
     array = array.reshape(array.shape + (1,) * (3 - array.ndim))
-    return Image(array, _itk_affine(path), path, {name: header[name].copy() for name in _NIFTI_GEOMETRY})
+    return Image(array, _itk_affine(path), path, {name: header[name].copy() for name in (*_NIFTI_GEOMETRY, "dim")})
 
 
 def _check_nifti_header(header: Any, path: Path) -> None:
@@ -175,14 +176,18 @@ def _read_nrrd(path: Path) -> Image:
         array, header = nrrd.read(str(path))
     except (OSError, ValueError, EOFError, KeyError, TypeError, zlib.error, nrrd.NRRDError) as error:
         raise _not_readable(path, error) from error
-    directions = np.asarray(header.get("space directions", np.zeros((0, 3))), float)
-    spatial = np.isfinite(directions).all(axis=1) if directions.ndim == 2 else np.zeros(0, bool)
-    if len(spatial) != array.ndim or array.ndim > 3 or not spatial.all() or directions.shape[1] != 3:
+    # A file without a space has at most a spacing; ITK then takes its axes for left, posterior and superior.
+    spacings = np.asarray(header.get("spacings", np.ones(array.ndim)), float)
+    directions = np.asarray(header.get("space directions", np.eye(array.ndim, 3) * spacings[:, None]), float)
+    if array.ndim not in (2, 3) or directions.shape != (array.ndim, 3) or np.isnan(directions).all(axis=1).any():
         raise CardiacSegError(f"{path}: not a volume with three directions in space; save it as a scalar volume")
     affine = np.eye(4)
     affine[:3, : array.ndim] = directions.T
+    if array.ndim == 2:
+        normal = np.cross(directions[0], directions[1])
+        affine[:3, 2] = normal / max(np.linalg.norm(normal), 1e-12)
     affine[:3, 3] = header.get("space origin", np.zeros(3))
-    space = str(header.get("space", "")).lower()
+    space = str(header.get("space", "lps" if "space directions" not in header else "")).lower()
     to_ras = {"left-posterior-superior": _LPS_TO_RAS, "lps": _LPS_TO_RAS, "right-anterior-superior": np.eye(4)}
     to_ras |= {"ras": np.eye(4), "left-anterior-superior": np.diag([-1.0, 1, 1, 1]), "las": np.diag([-1.0, 1, 1, 1])}
     if space not in to_ras:
@@ -234,8 +239,10 @@ def write_labels(path: Path | str, labels: np.ndarray, image: Image, convention:
     extension = extension_of(path, LABEL_EXTENSIONS)
     if not extension:
         raise CardiacSegError(f"{path}: not a format for labels; give one of {', '.join(LABEL_EXTENSIONS)}")
-    if labels.ndim == 4 and extension in (".nrrd", ".seg.nrrd"):
-        raise CardiacSegError(f"{path}: a cine cannot be written as {extension}; give a name that ends in .nii.gz")
+    if extension in (".nrrd", ".seg.nrrd") and labels.ndim == 4:
+        if labels.shape[3] > 1:
+            raise CardiacSegError(f"{path}: a cine cannot be written as {extension}; give a name that ends in .nii.gz")
+        labels = labels[..., 0]
     with replacing(path) as temporary:
         if extension in (".nii", ".nii.gz"):
             _write_nifti(temporary, labels, image)
@@ -259,8 +266,9 @@ def write_image(path: Path | str, image: Image) -> None:
 def _write_nifti(path: Path, array: np.ndarray, image: Image) -> None:
     import nibabel
 
-    shape = _file_shape(array, image)
-    nifti = nibabel.Nifti1Image(array.reshape(shape), image.affine)
+    if "dim" in image.header and image.header["dim"][0] == 2:
+        array = array[..., 0]  # ITK places a file of two dimensions otherwise than one of a single slice
+    nifti = nibabel.Nifti1Image(array, image.affine)
     nifti.header.set_xyzt_units("mm", "sec")
     nifti.set_qform(image.affine, 1)
     nifti.set_sform(image.affine, 1)
@@ -270,10 +278,6 @@ def _write_nifti(path: Path, array: np.ndarray, image: Image) -> None:
         # nibabel would otherwise write its own idea of the affine over these fields when it saves.
         nifti._affine = None
     nibabel.save(nifti, path)
-
-
-def _file_shape(array: np.ndarray, image: Image) -> tuple[int, ...]:
-    return array.shape
 
 
 def _write_nrrd(path: Path, array: np.ndarray, image: Image, extra: Mapping[str, str] | None = None) -> None:
@@ -304,11 +308,13 @@ def _segments(labels: np.ndarray, convention: LabelConvention) -> dict[str, str]
         color = " ".join(f"{channel / 255:.6g}" for channel in structure.color)
         fields |= {
             f"Segment{index}_ID": name,
-            f"Segment{index}_Name": structure.title,
+            f"Segment{index}_Name": structure.name,
+            f"Segment{index}_NameAutoGenerated": "0",
             f"Segment{index}_Color": color,
+            f"Segment{index}_ColorAutoGenerated": "0",
             f"Segment{index}_LabelValue": str(number),
             f"Segment{index}_Layer": "0",
             f"Segment{index}_Extent": extent,
-            f"Segment{index}_Tags": "",
+            f"Segment{index}_Tags": f"{TAG_NAME}:{terminology_entry(structure)}|",
         }
     return fields

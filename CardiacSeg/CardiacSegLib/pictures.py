@@ -16,7 +16,7 @@ from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, LabelConvention
 from CardiacSegLib.clinical.volumes import structure_volume_ml
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
-from CardiacSegLib.geometry import slice_axis
+from CardiacSegLib.geometry import SliceView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,9 +63,9 @@ def contour_picture(
         CardiacSegError: where the arrays do not fit together, a frame does not exist, or the file cannot be written.
     """
     phases = _phases(image, labels, frames)
-    view = _View.of_stack(image.shape[:3], affine)
+    view = SliceView.of_stack(image.shape[:3], affine)
     tiles = [(phase, view.slices(phase.image), view.slices(phase.labels)) for phase in phases]
-    window = view.window(np.any([stack > 0 for _, _, stack in tiles], axis=(0, 1)))
+    window = _window(np.any([stack > 0 for _, _, stack in tiles], axis=(0, 1)), view.spacing)
     figure = _figure(tiles, view, window, affine, title, convention)
     return _save(figure, Path(path))
 
@@ -95,40 +95,14 @@ def _phases(image: np.ndarray, labels: np.ndarray, frames: Sequence[tuple[str, i
     return [_Phase(name, frame, image[..., frame], labels[..., frame]) for name, frame in frames]
 
 
-@dataclass(frozen=True)
-class _View:
-    """How array axes become slices, rows and columns of the picture."""
-
-    axes: tuple[int, int, int]
-    reversed_axes: tuple[int, ...]
-    row_mm: float
-    column_mm: float
-
-    @classmethod
-    def of_stack(cls, shape: Sequence[int], affine: np.ndarray) -> _View:
-        """The arrangement whose right points most to the patient's left, and whose bottom to the back or the feet."""
-        through = slice_axis(shape, affine)
-        steps = np.asarray(affine, float)[:3, :3]
-        spacing = np.linalg.norm(steps, axis=0)
-        directions = steps / np.where(spacing > 0, spacing, 1.0)
-        left, down = directions.T @ (-1.0, 0.0, 0.0), directions.T @ (0.0, -1.0, -1.0)
-        first, second = (axis for axis in range(3) if axis != through)
-        column, row = max(((first, second), (second, first)), key=lambda pair: abs(left[pair[0]]) + abs(down[pair[1]]))
-        turned = tuple(n for n, toward in ((1, down[row]), (2, left[column])) if toward < 0)
-        return cls((through, row, column), turned, float(spacing[row]), float(spacing[column]))
-
-    def slices(self, volume: np.ndarray) -> np.ndarray:
-        """(I, J, K) as (slices, rows, columns)."""
-        return np.flip(volume.transpose(self.axes), self.reversed_axes)
-
-    def window(self, heart: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns around the mask ``heart`` (rows, columns) with a margin; everything where it is empty."""
-        if not heart.any():
-            return slice(0, heart.shape[0]), slice(0, heart.shape[1])
-        return tuple(
-            _padded(np.flatnonzero(heart.any(axis=1 - axis)), _MARGIN_MM / step, heart.shape[axis])
-            for axis, step in enumerate((self.row_mm, self.column_mm))
-        )
+def _window(heart: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:
+    """Rows and columns around the mask ``heart`` (rows, columns) with a margin; everything where it is empty."""
+    if not heart.any():
+        return slice(0, heart.shape[0]), slice(0, heart.shape[1])
+    return tuple(
+        _padded(np.flatnonzero(heart.any(axis=1 - axis)), _MARGIN_MM / step, heart.shape[axis])
+        for axis, step in enumerate(spacing)
+    )
 
 
 def _padded(indices: np.ndarray, margin: float, size: int) -> slice:
@@ -137,7 +111,7 @@ def _padded(indices: np.ndarray, margin: float, size: int) -> slice:
 
 def _figure(
     tiles: Sequence[tuple[_Phase, np.ndarray, np.ndarray]],
-    view: _View,
+    view: SliceView,
     window: tuple[slice, slice],
     affine: np.ndarray,
     title: str | None,
@@ -146,8 +120,8 @@ def _figure(
     from matplotlib.figure import Figure
 
     across, bands = _layout(len(tiles[0][1]), len(tiles))
-    height_mm = (window[0].stop - window[0].start) * view.row_mm
-    width_mm = (window[1].stop - window[1].start) * view.column_mm
+    height_mm = (window[0].stop - window[0].start) * view.spacing[0]
+    width_mm = (window[1].stop - window[1].start) * view.spacing[1]
     tile_height = _TILE_INCHES * min(max(height_mm / width_mm, 0.4), 2.5)
     left, top, bottom, gap = 0.32, 0.26 + 0.36 * bool(title) + 0.22 * len(tiles), 0.5, 0.04
     band_gap = 0.14
@@ -194,7 +168,7 @@ def _draw_tile(
     axes: Axes,
     image: np.ndarray,
     labels: np.ndarray,
-    view: _View,
+    view: SliceView,
     limits: tuple[float, float],
     convention: LabelConvention,
 ) -> None:
@@ -207,10 +181,10 @@ def _draw_tile(
         vmax=limits[1],
         interpolation="bilinear",
         extent=(
-            -0.5 * view.column_mm,
-            (columns - 0.5) * view.column_mm,
-            (rows - 0.5) * view.row_mm,
-            -0.5 * view.row_mm,
+            -0.5 * view.spacing[1],
+            (columns - 0.5) * view.spacing[1],
+            (rows - 0.5) * view.spacing[0],
+            -0.5 * view.spacing[0],
         ),
     )
     # The ring of the myocardium comes first, so that the line it shares with the pool has the pool's color.
@@ -218,13 +192,13 @@ def _draw_tile(
         _draw_contour(axes, labels == convention[name], view, STRUCTURES[name].color)
 
 
-def _draw_contour(axes: Axes, mask: np.ndarray, view: _View, color: tuple[int, int, int]) -> None:
+def _draw_contour(axes: Axes, mask: np.ndarray, view: SliceView, color: tuple[int, int, int]) -> None:
     if not mask.any():
         return
     # A rim of nothing closes contours at the border. This little smoothing rounds the stairs and keeps single pixels.
     level = ndimage.gaussian_filter(np.pad(mask, 1).astype(np.float32), 0.5)
-    x = (np.arange(level.shape[1]) - 1) * view.column_mm
-    y = (np.arange(level.shape[0]) - 1) * view.row_mm
+    x = (np.arange(level.shape[1]) - 1) * view.spacing[1]
+    y = (np.arange(level.shape[0]) - 1) * view.spacing[0]
     axes.contour(x, y, level, levels=[0.5], colors=[_rgb(color)], linewidths=1.1)
 
 

@@ -8,7 +8,8 @@ import vtk
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation
-from CardiacSegLib.mrml.terminology import CONTEXT_NAME, load_terminology, terminology_entry, terminology_file
+from CardiacSegLib.mrml.terminology import load_terminology, terminology_file
+from CardiacSegLib.terminology import CONTEXT_NAME, terminology_entry
 
 
 @pytest.fixture(scope="module")

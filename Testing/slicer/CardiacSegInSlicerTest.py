@@ -11,7 +11,8 @@ import CardiacSeg
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.mrml.segmentations import fill_segmentation_node, labels_from_segmentation_node
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation
-from CardiacSegLib.mrml.terminology import CONTEXT_NAME, load_terminology, terminology_entry
+from CardiacSegLib.mrml.terminology import load_terminology
+from CardiacSegLib.terminology import CONTEXT_NAME, terminology_entry
 
 
 class CardiacSegInSlicerTest(unittest.TestCase):

@@ -27,11 +27,13 @@ class Device:
         """
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        kind = name.partition(":")[0]
-        if kind not in DEVICES:
+        kind, colon, number = name.partition(":")
+        if kind not in DEVICES or kind == "auto" or (colon and not number.isdecimal()):
             raise CardiacSegError(f"device '{name}' is not known; choose one of {', '.join(DEVICES)}")
         if kind == "cuda" and not torch.cuda.is_available():
             raise CardiacSegError(f"device '{name}': this torch sees no CUDA device; use --device cpu")
+        if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+            raise CardiacSegError(f"device '{name}': there are {torch.cuda.device_count()} CUDA devices; use cuda:0")
         if kind == "mps" and not torch.backends.mps.is_available():
             raise CardiacSegError(f"device '{name}': this torch sees no Apple GPU; use --device cpu")
         return cls(torch.device(name), _precision(kind))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.geometry import resample_in_plane, slice_axis, voxel_spacing
+from CardiacSegLib.geometry import SliceView, resample_in_plane
 
 
 @dataclass(frozen=True)
@@ -35,41 +35,39 @@ class ModelGrid:
         """Clip to the percentiles, then zero mean and unit deviation over the volume, as float32.
 
         Raises:
-            CardiacSegError: where the image is constant.
+            CardiacSegError: where the image is constant, or a voxel is not a finite number.
         """
+        if not np.isfinite(volume).all():
+            raise CardiacSegError("voxels are NaN or infinite; replace them, for example by 0")
+        volume = volume.view(np.uint8) if volume.dtype == bool else volume
         low, high = np.percentile(volume, self.percentiles)
         if not high > low:
             low, high = float(volume.min()), float(volume.max())
         if not high > low:
             raise CardiacSegError(f"the image is constant (every voxel is {low:g}); choose one that shows a heart")
-        clipped = np.clip(volume, low, high).astype(np.float32)
+        # From 0 to 1 before single precision: a large offset, or very large numbers, would not survive it.
+        clipped = ((np.clip(volume, low, high) - low) / (high - low)).astype(np.float32)
         return (clipped - clipped.mean()) / clipped.std()
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A volume as slices: array (K, H, W) and the in-plane spacing in millimeters along H and W."""
+    """A volume as slices (K, H, W), arranged in space and not by the order of its array."""
 
     slices: np.ndarray
-    spacing: tuple[float, float]
-    axis: int
+    view: SliceView
 
     @classmethod
     def from_volume(cls, volume: np.ndarray, affine: np.ndarray) -> Stack:
-        """View a volume (I, J, K) as slices along its slice axis; nothing is copied."""
-        axis = slice_axis(volume.shape, affine)
-        in_plane = np.delete(voxel_spacing(affine), axis)
-        return cls(np.moveaxis(volume, axis, 0), (float(in_plane[0]), float(in_plane[1])), axis)
-
-    def to_volume(self, slices: np.ndarray) -> np.ndarray:
-        """Put an array (K, H, W) back in the axis order of the volume, contiguous in memory."""
-        return np.ascontiguousarray(np.moveaxis(slices, 0, self.axis))
+        """See a volume (I, J, K) as slices; nothing is copied."""
+        view = SliceView.of_stack(volume.shape, affine)
+        return cls(view.slices(volume), view)
 
     def on_grid(self, grid: ModelGrid, size: Sequence[int] | None = None) -> np.ndarray:
         """Normalized slices on the model's grid, float32 (K, H', W'); zero outside the field of view."""
-        size = size or grid.size_for(self.slices.shape[1:], self.spacing)
-        return resample_in_plane(grid.normalize(self.slices), self.spacing, size, (grid.spacing, grid.spacing))
+        size = size or grid.size_for(self.slices.shape[1:], self.view.spacing)
+        return resample_in_plane(grid.normalize(self.slices), self.view.spacing, size, (grid.spacing, grid.spacing))
 
     def from_grid(self, stack: np.ndarray, grid: ModelGrid) -> np.ndarray:
         """Bring an array (..., H', W') on the model's grid back to this stack's own pixels (..., H, W)."""
-        return resample_in_plane(stack, (grid.spacing, grid.spacing), self.slices.shape[1:], self.spacing)
+        return resample_in_plane(stack, (grid.spacing, grid.spacing), self.slices.shape[1:], self.view.spacing)

@@ -25,13 +25,14 @@ class Segmenter:
     """A network with its grid and its labels.
 
     Attributes:
+        grid: what the network sees.
         convention: which number in the result means which structure.
         structures: the same structures, in the order of their numbers.
     """
 
     def __init__(self, network: torch.nn.Module, grid: ModelGrid, convention: LabelConvention, device: Device) -> None:
         self._network = network.eval().to(device.torch, memory_format=torch.channels_last)
-        self._grid = grid
+        self.grid = grid
         self._device = device
         self.convention = convention
         self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
@@ -78,12 +79,12 @@ class Segmenter:
     def _segment_volume(self, volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
         stack = Stack.from_volume(volume, affine)
         _check_field_of_view(stack)
-        probabilities = stack.from_grid(self._probabilities(stack.on_grid(self._grid)), self._grid)
+        probabilities = stack.from_grid(self.probabilities(stack.on_grid(self.grid)), self.grid)
         labels = probabilities.argmax(axis=0).astype(np.uint8)
         likeliest = probabilities[1:].argmax(axis=0).astype(np.uint8) + 1
-        return stack.to_volume(clean_up(labels, likeliest, self.convention))
+        return stack.view.volume(clean_up(labels, likeliest, self.convention))
 
-    def _probabilities(self, slices: np.ndarray) -> np.ndarray:
+    def probabilities(self, slices: np.ndarray) -> np.ndarray:
         """Class probabilities (C, K, H, W) of slices (K, H, W), both on the model's grid."""
         height, width = slices.shape[1:]
         chunk = max(1, _PIXELS_PER_PASS // (height * width))
@@ -99,9 +100,10 @@ class Segmenter:
 
 
 def _check_field_of_view(stack: Stack) -> None:
-    widest = max(size * spacing for size, spacing in zip(stack.slices.shape[1:], stack.spacing))
-    if not np.isfinite(widest) or widest > _WIDEST_FIELD or min(stack.spacing) <= 0:
-        shown = " x ".join(f"{value:g}" for value in stack.spacing)
+    spacing = stack.view.spacing
+    widest = max(size * step for size, step in zip(stack.slices.shape[1:], spacing))
+    if not np.isfinite(widest) or widest > _WIDEST_FIELD or min(spacing) <= 0:
+        shown = " x ".join(f"{value:g}" for value in spacing)
         raise CardiacSegError(
             f"the in-plane spacing of {shown} mm makes a field of view of {widest:g} mm; set the true spacing"
         )

@@ -12,8 +12,8 @@ import vtk
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.mrml.terminology import terminology_entry
 from CardiacSegLib.mrml.volumes import image_data, image_from_volume_node
+from CardiacSegLib.terminology import terminology_entry
 
 _BINARY_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 _CLOSED_SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()

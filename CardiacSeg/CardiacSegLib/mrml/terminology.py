@@ -1,4 +1,4 @@
-"""SNOMED CT terminology of the structures, in the form that Slicer's segments carry."""
+"""The terminology file of the structures, for Slicer's terminology selector."""
 
 from __future__ import annotations
 
@@ -6,23 +6,8 @@ from pathlib import Path
 
 import slicer
 
-from CardiacSegLib.anatomy import Structure
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.resources import resource_folder
-
-#: Name of the terminology context in the file that ships with the extension.
-CONTEXT_NAME = "CardiacSeg"
-CATEGORY = ("SCT", "123037004", "Anatomical Structure")
-
-_NO_CODE = ("", "", "")
-_REGION_CONTEXT_NAME = "Anatomic codes - DICOM master list"
-
-
-def terminology_entry(structure: Structure) -> str:
-    """The serialized terminology entry of a structure, as a segment's tag holds it."""
-    codes = (CATEGORY, ("SCT", structure.snomed_code, structure.snomed_meaning), _NO_CODE)
-    fields = [CONTEXT_NAME, *map("^".join, codes), _REGION_CONTEXT_NAME, *map("^".join, (_NO_CODE, _NO_CODE))]
-    return "~".join(fields)
 
 
 def terminology_file() -> Path:

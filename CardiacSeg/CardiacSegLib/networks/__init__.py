@@ -58,7 +58,7 @@ def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
         raise CardiacSegError(f"network '{target}' has an expression as argument: {_expressions(arguments)[0]}")
     try:
         return getattr(monai.networks.nets, target)(**arguments)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, LookupError, RuntimeError) as error:
         raise CardiacSegError(f"network '{target}' cannot be built: {error}") from error
 
 

@@ -23,7 +23,7 @@ from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.evaluation.validation import mean_dice, score_cases
-from CardiacSegLib.files import replacing
+from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
@@ -57,7 +57,7 @@ def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
     config.check()
     device = Device.choose(config.device)
     training, validation = _split(config)
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     config.write(run / "config.json")
     with (run / "events.jsonl").open("a", encoding="utf-8") as stream:
         return _train(config, run, training, validation, device, Listeners(EventWriter(stream), events))

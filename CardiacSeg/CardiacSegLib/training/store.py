@@ -71,8 +71,10 @@ def _read_case(case: Case, grid: ModelGrid, convention: LabelConvention, size: i
         )
     labels = relabel(reference.array, case.convention, convention)
     stack = Stack.from_volume(image.array, image.affine)
-    slices = np.moveaxis(labels, stack.axis, 0)
-    return stack.on_grid(grid, (size, size)), _labels_on_grid(slices, stack.spacing, grid, size, len(convention) + 1)
+    slices = stack.view.slices(labels)
+    return stack.on_grid(grid, (size, size)), _labels_on_grid(
+        slices, stack.view.spacing, grid, size, len(convention) + 1
+    )
 
 
 def _labels_on_grid(

@@ -1,0 +1,76 @@
+"""A model with weights by chance, and a beating heart made by code: what tests of the engine work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from CardiacSegLib.anatomy import CANONICAL
+from CardiacSegLib.bundles import Bundle, write_bundle
+from CardiacSegLib.images import Image, write_image
+from CardiacSegLib.inference.model_grid import ModelGrid
+from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
+from phantoms import COARSE, write_acdc_patient
+
+
+@pytest.fixture(scope="session")
+def a_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A model whose weights are drawn by chance: labels everywhere, so that any slip of geometry shows."""
+    import torch
+
+    from CardiacSegLib.networks import build_network, dynunet_definition
+
+    definition = dynunet_definition((8, 16, 32), classes=4)
+    torch.manual_seed(1)
+    network = build_network(definition)
+    folder = tmp_path_factory.mktemp("models") / "by-chance"
+    return write_bundle(folder, "by-chance", network, definition, ModelGrid(1.5, 4), CANONICAL, {})
+
+
+@pytest.fixture(scope="session")
+def a_segmenter(a_bundle: Bundle) -> Segmenter:
+    return Segmenter.load(a_bundle, "cpu")
+
+
+@pytest.fixture
+def a_models_folder(a_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The person's own folder of models, with ``by-chance`` in it."""
+    monkeypatch.setenv("CARDIACSEG_MODELS", str(a_bundle.folder.parent))
+    return a_bundle.folder.parent
+
+
+@pytest.fixture(scope="session")
+def a_phantom() -> Phantom:
+    return make_phantom(PhantomOptions(frames=3, slices=5, seed=4, **COARSE))
+
+
+@pytest.fixture(scope="session")
+def a_phantom_image(a_phantom: Phantom) -> Image:
+    """End-diastole alone."""
+    return Image(a_phantom.image[..., 0], a_phantom.affine)
+
+
+@pytest.fixture(scope="session")
+def a_phantom_file(a_phantom_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("phantom") / "heart.nii.gz"
+    write_image(path, a_phantom_image)
+    return path
+
+
+@pytest.fixture(scope="session")
+def a_phantom_cine_file(a_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("phantom") / "cine.nii.gz"
+    write_image(path, Image(a_phantom.image, a_phantom.affine))
+    return path
+
+
+@pytest.fixture(scope="session")
+def an_acdc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten patients of two groups in the layout of ACDC."""
+    folder = tmp_path_factory.mktemp("acdc")
+    for number in range(1, 11):
+        write_acdc_patient(folder / f"patient{number:03d}", number, "NOR" if number % 2 else "DCM")
+    return folder

@@ -1,0 +1,95 @@
+"""The model that ships: its bundle is whole, its card is true, and it finds hearts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from CardiacSegLib.anatomy import CANONICAL
+from CardiacSegLib.bundles import METADATA, WEIGHTS, Bundle, sha256
+from CardiacSegLib.clinical.volumes import ventricular_function
+from CardiacSegLib.datasets import acdc
+from CardiacSegLib.datasets.splits import read_folds, split_cases
+from CardiacSegLib.evaluation.overlap import dice_scores
+from CardiacSegLib.evaluation.validation import mean_dice, score_cases
+from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.phantom import make_phantom
+from CardiacSegLib.resources import resource_folder
+from CardiacSegLib.training.card import model_card
+
+FOLDER = resource_folder() / "Models" / "short-axis-cine"
+
+
+@pytest.fixture(scope="module")
+def the_model() -> Segmenter:
+    return Segmenter.load(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def the_facts() -> dict:
+    return json.loads((FOLDER / METADATA).read_text(encoding="utf-8"))["cardiacseg"]
+
+
+def test_the_weights_are_those_of_the_card() -> None:
+    bundle = Bundle.read(FOLDER)
+    assert sha256(FOLDER / WEIGHTS) == bundle.hash
+    assert bundle.hash in bundle.card.read_text(encoding="utf-8")
+
+
+def test_the_card_is_made_from_the_metadata() -> None:
+    metadata = json.loads((FOLDER / METADATA).read_text(encoding="utf-8"))
+    assert (FOLDER / "docs" / "README.md").read_text(encoding="utf-8") == model_card(metadata)
+
+
+def test_it_was_trained_on_the_shipped_split_and_on_no_held_out_patient(the_facts: dict) -> None:
+    folds = read_folds(resource_folder() / "Splits" / "acdc.json")
+    trained, validated = the_facts["training"]["patients_trained_on"], the_facts["training"]["patients_validated_on"]
+    fold = the_facts["training"]["fold"]
+    assert validated == folds[fold]
+    assert trained == sorted(patient for number, part in enumerate(folds) if number != fold for patient in part)
+    assert not {f"patient{number}" for number in range(101, 151)} & set(trained + validated)
+
+
+def test_its_validation_reaches_the_goal(the_facts: dict) -> None:
+    assert the_facts["training"]["validation_dice"]["all"]["mean"] >= 0.915
+
+
+def test_it_finds_the_phantom_and_its_ejection_fraction(the_model: Segmenter) -> None:
+    phantom = make_phantom()
+    frames = [phantom.ed_frame, phantom.es_frame]
+    labels = the_model.segment(phantom.image[..., frames], phantom.affine)
+    for index, frame in enumerate(frames):
+        scores = dice_scores(labels[..., index], phantom.labels[..., frame], CANONICAL)
+        assert min(scores.values()) > 0.7, scores
+        assert scores["LV"] > 0.9, scores
+    truth = phantom.volumes_ml["LV"]
+    true_fraction = 100 * (1 - truth[frames[1]] / truth[frames[0]])
+    function = ventricular_function(labels, phantom.affine, frames=(0, 1))
+    assert function.lv.ejection_fraction == pytest.approx(true_fraction, abs=5)
+
+
+def test_a_volume_that_is_turned_with_its_affine_gets_the_same_labels(the_model: Segmenter) -> None:
+    phantom = make_phantom()
+    array, affine = phantom.image[..., 0], phantom.affine
+    expected = the_model.segment(array, affine)
+    turned = affine[:, [1, 2, 0, 3]].copy()
+    turned[:, 3] += (array.shape[1] - 1) * turned[:, 0]
+    turned[:, 0] *= -1
+
+    labels = the_model.segment(array.transpose(1, 2, 0)[::-1], turned)
+
+    np.testing.assert_array_equal(labels[::-1].transpose(2, 0, 1), expected)
+
+
+@pytest.mark.data
+def test_real_hearts_that_it_never_saw_are_segmented_as_the_card_says(
+    the_model: Segmenter, the_facts: dict, acdc_training: Path
+) -> None:
+    folds = read_folds(resource_folder() / "Splits" / "acdc.json")
+    _, cases = split_cases(acdc.find_cases(acdc_training), folds, the_facts["training"]["fold"])
+    some = [case for case in cases if case.patient in folds[the_facts["training"]["fold"]][:6]]
+    table = mean_dice(score_cases(the_model, some))
+    assert table["all"]["mean"] > the_facts["training"]["validation_dice"]["all"]["mean"] - 0.03
