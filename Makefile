@@ -2,8 +2,9 @@
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
     $$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
-# Where pip looks for torch besides PyPI, to choose between a CPU and a CUDA build; the README says more.
-TORCH_INDEX ?=
+# Where pip looks for torch. PyPI's build for Linux is the CUDA one, several gigabytes: without an NVIDIA driver the CPU
+# build of PyTorch's own index is taken. The README says how to choose another.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
 INPUT ?=
 OUTPUT ?= demo
 
@@ -27,7 +28,7 @@ $(STAMP): pyproject.toml Testing/constraints.txt
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv --clear $(VENV)
-	$(PIP) $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") torch
+	$(if $(TORCH_INDEX),$(PIP) --index-url "$(TORCH_INDEX)" --retries 1 --timeout 20 torch ||) $(PIP) torch
 	$(PIP) --editable ".[test]"
 	@touch $@
 

@@ -84,6 +84,12 @@ class Bundle:
             raise CardiacSegError(
                 f"{folder / METADATA}: labels {convention} are not structures numbered from 1; name {list(STRUCTURES)}"
             )
+        classes = network.get("out_channels", len(convention) + 1)
+        if classes != len(convention) + 1:
+            raise CardiacSegError(
+                f"{folder / METADATA}: {len(convention)} labels and the background do not fit a network of {classes} "
+                "classes; copy the model again"
+            )
         return cls(folder, grid, convention, network, weights_hash, str(metadata.get("description", "")))
 
     def load_network(self) -> torch.nn.Module:
@@ -103,7 +109,10 @@ class Bundle:
 
         from CardiacSegLib.networks import build_network
 
-        network = build_network(self.network)
+        try:
+            network = build_network(self.network)
+        except CardiacSegError as error:
+            raise CardiacSegError(f"{self.folder / INFERENCE}: {error}") from error
         try:
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # torch.load has no exception of its own
@@ -190,13 +199,25 @@ def write_bundle(
 
     for part in (METADATA, WEIGHTS, CARD):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
-    state = network.state_dict()
     with replacing(folder / WEIGHTS) as path:
-        torch.save({name: value.half() if value.is_floating_point() else value for name, value in state.items()}, path)
+        torch.save(_halved(network.state_dict()), path)
     _write_json(folder / INFERENCE, _inference_config(definition, grid, convention))
     # The metadata comes last: a folder without it is no bundle, so that a run that was cut off leaves none behind.
     _write_json(folder / METADATA, _metadata(folder, name, grid, convention, facts))
     return Bundle.read(folder)
+
+
+def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights in half precision. DynUNet names each layer twice: what is shared stays shared, and is kept once."""
+    kept: dict[int, torch.Tensor] = {}
+    for value in state.values():
+        kept.setdefault(value.data_ptr(), value.half() if value.is_floating_point() else value)
+    return {name: kept[value.data_ptr()] for name, value in state.items()}
+
+
+def read_training_facts(folder: Path) -> dict[str, Any]:
+    """Facts about the training of the bundle in a folder, as :func:`write_bundle` put them there."""
+    return _read_json(folder / METADATA, folder)["cardiacseg"]["training"]
 
 
 def add_training_facts(bundle: Bundle, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +237,6 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _inference_config(definition: Mapping[str, Any], grid: ModelGrid, convention: LabelConvention) -> dict[str, Any]:
     """What ``python -m monai.bundle run --config_file configs/inference.json --image IMAGE --output LABELS`` runs."""
     return {
-        "imports": ["$import CardiacSegLib.inference.monai_bundle"],
         "bundle_root": ".",
         "image": "image.nii.gz",
         "output": "labels.nii.gz",
@@ -229,6 +249,7 @@ def _inference_config(definition: Mapping[str, Any], grid: ModelGrid, convention
             "spacing": grid.spacing,
             "multiple": grid.multiple,
             "percentiles": list(grid.percentiles),
+            "neighbors": grid.neighbors,
             "labels": dict(convention),
             "device": "@device",
         },
@@ -265,12 +286,15 @@ def _metadata(
                     "type": "image",
                     "format": "magnitude",
                     "modality": "MR",
-                    "num_channels": 1,
+                    "num_channels": grid.channels,
                     "spatial_shape": [f"{grid.multiple}*n", f"{grid.multiple}*n"],
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": False,
-                    "channel_def": {"0": "image"},
+                    "channel_def": {
+                        str(number): "slice" if number == grid.neighbors else f"neighbor {number - grid.neighbors:+d}"
+                        for number in range(grid.channels)
+                    },
                 }
             },
             "outputs": {

@@ -15,12 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib import __version__
-from CardiacSegLib.anatomy import LABEL_CONVENTIONS, relabel
+from CardiacSegLib.anatomy import LABEL_CONVENTIONS, LabelConvention, relabel
 from CardiacSegLib.bundles import DEFAULT_MODEL, list_models
 from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import make_folder, replacing
-from CardiacSegLib.images import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, Image, extension_of, read_image, write_labels
+from CardiacSegLib.images import (
+    IMAGE_EXTENSIONS,
+    LABEL_EXTENSIONS,
+    Image,
+    check_label_format,
+    extension_of,
+    read_image,
+    write_labels,
+)
 from CardiacSegLib.jobs.events import EventWriter
 
 if TYPE_CHECKING:
@@ -66,7 +74,7 @@ class Report:
 
             # tqdm knows whether it writes to a terminal, and shows nothing where it does not.
             self._bar = tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
-        self._shown.update({name: value for name, value in fields.items() if name != "text"})
+        self._shown.update({name: _brief(value) for name, value in fields.items() if name != "text"})
         self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._shown.items()), refresh=False)
         self._bar.update(round(100 * fraction) - self._bar.n)
         if fraction >= 1:
@@ -96,6 +104,11 @@ class Report:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _brief(value: Any) -> str:
+    """A value as a progress bar shows it."""
+    return " ".join(f"{name} {number}" for name, number in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -156,6 +169,9 @@ def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold", type=int, default=0, help="fold held out for validation (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=0.0, help="time budget; the schedule ends on time")
     parser.add_argument("--epochs", type=int, default=80, help="where no minutes are given (default: %(default)s)")
+    parser.add_argument("--neighbors", type=int, default=1, help="slices seen on either side (default: %(default)s)")
+    parser.add_argument("--start", default="", metavar="BUNDLE", help="model whose weights the training starts from")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     parser.set_defaults(run=_train)
@@ -172,6 +188,7 @@ class _Request:
 
 def _segment(options: argparse.Namespace, report: Report) -> int:
     requests = _requests(options)
+    _check_overwriting(requests)
     report.stage("load", f"loading {options.model}")
     # torch is imported here and not at the top: what does not compute answers at once.
     from CardiacSegLib.inference.segmenter import Segmenter
@@ -200,7 +217,9 @@ def _segment(options: argparse.Namespace, report: Report) -> int:
 def _segment_one(
     request: _Request, segmenter: Segmenter, labels_on_disk: str, report: Report, number: int, count: int
 ) -> VentricularFunction:
+    numbers = _numbers_on_disk(segmenter.convention, labels_on_disk)
     image = read_image(request.image)
+    check_label_format(request.labels, image.array.shape)
     try:
         labels = segmenter.segment(image.array, image.affine, lambda done: report.progress((number + done) / count))
     except CardiacSegError as error:  # the segmenter knows the array, not the file
@@ -208,9 +227,19 @@ def _segment_one(
     function = ventricular_function(labels, image.affine, convention=segmenter.convention)
     if request.picture:
         _draw(request.picture, image, labels, function, segmenter)
-    numbers = LABEL_CONVENTIONS[labels_on_disk] if labels_on_disk != "canonical" else segmenter.convention
     write_labels(request.labels, relabel(labels, segmenter.convention, numbers), image, numbers)
     return function
+
+
+def _numbers_on_disk(convention: LabelConvention, name: str) -> LabelConvention:
+    """The numbers of a named convention for the structures of a model; where none has them all, the model's own."""
+    numbers = LABEL_CONVENTIONS[name]
+    missing = sorted(set(convention) - set(numbers))
+    if not missing:
+        return {structure: numbers[structure] for structure in convention}
+    if name == "canonical":
+        return convention
+    raise CardiacSegError(f"--labels {name} has no number for {', '.join(missing)} of this model; leave it out")
 
 
 def _draw(path: Path, image: Image, labels: Any, function: VentricularFunction, segmenter: Segmenter) -> None:
@@ -251,6 +280,14 @@ def _requests(options: argparse.Namespace) -> list[_Request]:
         )
         for image, stem in zip(options.images, stems)
     ]
+
+
+def _check_overwriting(requests: Sequence[_Request]) -> None:
+    """Refuse to write labels over an image, this one or another of the same command."""
+    images = [request.image for request in requests if request.image.exists()]
+    for request in requests:
+        if request.labels.exists() and any(request.labels.samefile(image) for image in images):
+            raise CardiacSegError(f"{request.labels}: labels would replace the image itself; give another name")
 
 
 def stem_of(path: Path) -> str:

@@ -40,8 +40,9 @@ def slice_axis(shape: Sequence[int], affine: np.ndarray) -> int:
     return int(2 - np.argmin(shape[::-1]))
 
 
-#: Where the right and the bottom edge of a slice should point, in RAS: to the patient's left, and to back and feet. The
-#: small components decide where the large ones leave a choice, as in a sagittal slice.
+#: Where the stack, and the right and the bottom edge of a slice should point, in RAS: to the apex (left, front, feet),
+#: to the patient's left, to back and feet. The small components decide where the large ones leave a choice.
+_THROUGH = (-1.0, 1.01, -1.02)
 _RIGHT = (-1.0, 0.02, 0.01)
 _DOWN = (0.0, -1.0, -1.01)
 
@@ -50,12 +51,12 @@ _DOWN = (0.0, -1.0, -1.01)
 class SliceView:
     """How the axes of an array become slices, rows and columns, as a radiologist looks at them.
 
-    The arrangement follows from where the axes point in space. A volume whose array is turned or flipped, and its affine
-    with it, is therefore seen the same way.
+    The arrangement follows from where the axes point in space: a volume whose array is turned or flipped, its affine
+    with it, is seen the same way.
 
     Attributes:
         axes: the array axis that runs through the slices, along the rows and along the columns.
-        reversed_axes: which of (rows, columns), numbered 1 and 2, run backward.
+        reversed_axes: which of (slices, rows, columns), numbered from 0, run backward.
         spacing: millimeters between rows and between columns, to the nanometer: readers of one file differ beyond.
     """
 
@@ -69,11 +70,12 @@ class SliceView:
         through = slice_axis(shape, affine)
         spacing = voxel_spacing(affine)
         directions = np.asarray(affine, float)[:3, :3] / np.where(spacing > 0, spacing, 1.0)
-        right, down = (np.round(directions.T @ edge, 6) for edge in (_RIGHT, _DOWN))
+        apex, right, down = (np.round(directions.T @ edge, 6) for edge in (_THROUGH, _RIGHT, _DOWN))
         first, second = (axis for axis in range(3) if axis != through)
         pairs = ((second, first), (first, second))
         row, column = max(pairs, key=lambda pair: round(abs(down[pair[0]]) + abs(right[pair[1]]), 6))
-        backward = tuple(number for number, toward in ((1, down[row]), (2, right[column])) if toward < 0)
+        ends = (apex[through], down[row], right[column])
+        backward = tuple(number for number, toward in enumerate(ends) if toward < 0)
         return cls((through, row, column), backward, (round(float(spacing[row]), 6), round(float(spacing[column]), 6)))
 
     def slices(self, volume: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from CardiacSegLib.terminology import TAG_NAME, terminology_entry
 
 #: ITK's world is LPS, NIfTI's and Slicer's is RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_NIFTI_HEADER_SIZE = 348
 #: A header that claims more voxels than this is damaged; a cine of 30 phases of 20 slices of 512 x 512 has 1.6e8.
 _MOST_VOXELS = 2**31
 
@@ -109,15 +110,14 @@ def _read_nifti(path: Path) -> Image:
 
     try:
         with nibabel.openers.ImageOpener(path) as stream:
-            header = nibabel.Nifti1Header.from_fileobj(stream, check=False)
+            header = nibabel.Nifti1Header(stream.read(_NIFTI_HEADER_SIZE), check=False)
         _check_nifti_header(header, path)
         nifti = nibabel.Nifti1Image.from_filename(path)
         array = np.asanyarray(nifti.dataobj)
-    except CardiacSegError:
-        raise
-    except (OSError, ValueError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
-        raise _not_readable(path, error) from error
-    except nibabel.spatialimages.HeaderDataError as error:
+    except (
+        *(OSError, ValueError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError),
+        *(nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError),
+    ) as error:
         raise _not_readable(path, error) from error
     array = array.reshape(array.shape + (1,) * (3 - array.ndim))
     return Image(array, _itk_affine(path), path, {name: header[name].copy() for name in (*_NIFTI_GEOMETRY, "dim")})
@@ -126,23 +126,35 @@ def _read_nifti(path: Path) -> Image:
 def _check_nifti_header(header: Any, path: Path) -> None:
     """Find what would make a reader guess: sizes, spacings, dimensions."""
     dimensions = int(header["dim"][0])
-    sizes = header["dim"][1 : dimensions + 1].astype(int)
-    if not 1 <= dimensions <= 7 or int(header["sizeof_hdr"]) != 348:
+    if not 1 <= dimensions <= 7 or int(header["sizeof_hdr"]) != _NIFTI_HEADER_SIZE:
         raise CardiacSegError(f"{path}: has no NIfTI header; check that it is the image, and copy it again")
     if dimensions > 4 or dimensions < 2:
         raise CardiacSegError(f"{path}: has {dimensions} dimensions; give a volume (3) or a cine (4)")
-    if sizes.min() < 1:
-        raise CardiacSegError(f"{path}: holds no voxel (size {tuple(sizes.tolist())}); export it again")
-    if np.prod(sizes.astype(float)) > _MOST_VOXELS:
-        raise CardiacSegError(f"{path}: its header claims {np.prod(sizes.astype(float)):.0e} voxels; it is damaged")
+    _check_size(header["dim"][1 : dimensions + 1], path)
     spacing = header["pixdim"][1:4][: max(2, min(3, dimensions))]
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         values = " x ".join(f"{value:g}" for value in spacing)
         raise CardiacSegError(f"{path}: spacing is {values} mm; set the true, positive spacing in its header (pixdim)")
 
 
+def _check_size(size: Sequence[int], path: Path) -> None:
+    """Refuse what a header claims before anything makes room for it."""
+    if min(size) < 1:
+        shown = " x ".join(map(str, size))
+        raise CardiacSegError(f"{path}: holds no voxel (size {shown}); export it again")
+    count = np.prod(np.asarray(size, float))
+    if count > _MOST_VOXELS:
+        raise CardiacSegError(f"{path}: its header claims {count:.0e} voxels; it is damaged, copy it again")
+
+
 def _itk_affine(path: Path) -> np.ndarray:
     """Where ITK, and so Slicer, places a file's voxels: 4 x 4, index to RAS millimeters."""
+    reader = _itk_reader(path)
+    return _affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
+
+
+def _itk_reader(path: Path) -> Any:
+    """ITK's reader, which has read what the file says of its size and its place, and not yet its voxels."""
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK says of each ACDC file that its sform is unexpected
@@ -155,7 +167,7 @@ def _itk_affine(path: Path) -> np.ndarray:
             message = f"{path}: its axes are not at right angles; resample it to a regular grid"
             raise CardiacSegError(message) from error
         raise _not_readable(path, error) from error
-    return _affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
+    return reader
 
 
 def _affine(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:
@@ -173,7 +185,10 @@ def _read_nrrd(path: Path) -> Image:
     import nrrd
 
     try:
-        array, header = nrrd.read(str(path))
+        with path.open("rb") as stream:
+            header = nrrd.read_header(stream)
+            _check_size(header["sizes"].tolist(), path)
+            array = nrrd.read_data(header, stream, str(path))
     except (OSError, ValueError, EOFError, KeyError, TypeError, zlib.error, nrrd.NRRDError) as error:
         raise _not_readable(path, error) from error
     # A file without a space has at most a spacing; ITK then takes its axes for left, posterior and superior.
@@ -211,9 +226,10 @@ def _check_directions(affine: np.ndarray, path: Path) -> None:
 def _read_itk(path: Path) -> Image:
     import SimpleITK as sitk
 
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = _itk_reader(path)
+    _check_size(reader.GetSize(), path)
     try:
-        image = sitk.ReadImage(str(path))
+        image = reader.Execute()
     except RuntimeError as error:
         raise _not_readable(path, error) from error
     if image.GetNumberOfComponentsPerPixel() > 1:
@@ -236,18 +252,28 @@ def write_labels(path: Path | str, labels: np.ndarray, image: Image, convention:
     Raises:
         CardiacSegError: for an unknown extension, a cine as NRRD, or a place that cannot be written to.
     """
-    extension = extension_of(path, LABEL_EXTENSIONS)
-    if not extension:
-        raise CardiacSegError(f"{path}: not a format for labels; give one of {', '.join(LABEL_EXTENSIONS)}")
-    if extension in (".nrrd", ".seg.nrrd") and labels.ndim == 4:
-        if labels.shape[3] > 1:
-            raise CardiacSegError(f"{path}: a cine cannot be written as {extension}; give a name that ends in .nii.gz")
-        labels = labels[..., 0]
+    extension = check_label_format(path, labels.shape)
+    if extension in (".nrrd", ".seg.nrrd"):
+        labels = labels.reshape(labels.shape[:3])
     with replacing(path) as temporary:
         if extension in (".nii", ".nii.gz"):
             _write_nifti(temporary, labels, image)
         else:
             _write_nrrd(temporary, labels, image, _segments(labels, convention) if extension == ".seg.nrrd" else {})
+
+
+def check_label_format(path: Path | str, shape: Sequence[int]) -> str:
+    """The extension of a file for labels of that shape.
+
+    Raises:
+        CardiacSegError: for an unknown extension, or a cine as NRRD.
+    """
+    extension = extension_of(path, LABEL_EXTENSIONS)
+    if not extension:
+        raise CardiacSegError(f"{path}: not a format for labels; give one of {', '.join(LABEL_EXTENSIONS)}")
+    if extension in (".nrrd", ".seg.nrrd") and len(shape) == 4 and shape[3] > 1:
+        raise CardiacSegError(f"{path}: a cine cannot be written as {extension}; give a name that ends in .nii.gz")
+    return extension
 
 
 def write_image(path: Path | str, image: Image) -> None:

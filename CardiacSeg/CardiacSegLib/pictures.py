@@ -138,7 +138,7 @@ def _figure(
             y = height - top - (line + 1) * (tile_height + gap) - band * band_gap
             axes = figure.add_axes((x / width, y / height, _TILE_INCHES / width, tile_height / height))
             _draw_tile(axes, image[number][window], labels[number][window], view, limits, convention)
-            _write_in(axes, f"{number + 1}")
+            _write_in(axes, f"{len(image) - number if 0 in view.reversed_axes else number + 1}")
             if column == 0 and phase.name:
                 center = (y + tile_height / 2) / height
                 figure.text((x - 0.16) / width, center, phase.name, color=_TEXT, rotation=90, va="center", ha="center")

@@ -65,9 +65,7 @@ class TestTheViewOfAStack:
         for turned, matrix in turned_copies(volume, affine):
             view = SliceView.of_stack(turned.shape, matrix)
             assert view.spacing == expected.spacing
-            seen = view.slices(turned)
-            found = seen if np.array_equal(seen[0], expected.slices(volume)[0]) else seen[::-1]
-            np.testing.assert_array_equal(found, expected.slices(volume))
+            np.testing.assert_array_equal(view.slices(turned), expected.slices(volume))
 
     def test_puts_slices_back_where_they_came_from(self):
         volume = np.random.default_rng(0).normal(size=(7, 9, 4))
@@ -108,12 +106,13 @@ class TestResampling:
 
     @pytest.mark.parametrize(("spacing", "new_spacing"), [(1.5, 1.0), (1.0, 1.5), (1.4, 1.5), (0.7, 1.5), (1.9, 1.5)])
     def test_keeps_a_ramp_where_it_is(self, spacing, new_spacing):
-        """Half a pixel is 0.5 mm at least; the pixels here move by a tenth of that at most."""
+        """Half a pixel would be 0.5 mm or more; single samples move by a tenth of a millimeter at most, all by none."""
         size, new_size = 120, int(100 * spacing / new_spacing)
         old = (np.arange(size) - (size - 1) / 2) * spacing
         new = (np.arange(new_size) - (new_size - 1) / 2) * new_spacing
         found = resampling_matrix(size, spacing, new_size, new_spacing) @ old
-        np.testing.assert_allclose(found, new, atol=0.05)
+        np.testing.assert_allclose(found, new, atol=0.1)
+        assert abs(np.mean(found - new)) < 1e-6
 
     def test_is_exact_on_a_ramp_when_the_grid_gets_finer(self):
         old = np.arange(50) - 24.5

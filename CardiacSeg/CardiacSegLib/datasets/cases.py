@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from CardiacSegLib.anatomy import LabelConvention
+import numpy as np
+
+from CardiacSegLib.anatomy import LabelConvention, relabel
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.images import Image, read_image
+
+#: Image and labels may lie this far from each other, in millimeters: headers are rounded.
+_SAME_PLACE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -30,3 +37,25 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.patient}_{self.phase}" if self.phase else self.patient
+
+
+def read_case(case: Case, convention: LabelConvention) -> tuple[Image, np.ndarray]:
+    """The image of a case, and its labels (I, J, K) in ``convention``.
+
+    Raises:
+        CardiacSegError: naming the file that cannot be read, that is a cine, or whose labels do not fit the image.
+    """
+    image, reference = read_image(case.image), read_image(case.labels)
+    if image.array.ndim != 3:
+        raise CardiacSegError(f"{case.image}: is a cine; give a file for each phase that is labeled")
+    if image.array.shape != reference.array.shape:
+        raise CardiacSegError(
+            f"{case.labels}: its shape {reference.array.shape} is not that of its image, {image.array.shape}; "
+            "resample it to the image"
+        )
+    if not np.allclose(image.affine, reference.affine, rtol=0, atol=_SAME_PLACE):
+        raise CardiacSegError(f"{case.labels}: lies elsewhere in space than its image; resample it to the image")
+    try:
+        return image, relabel(reference.array, case.convention, convention)
+    except CardiacSegError as error:
+        raise CardiacSegError(f"{case.labels}: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.files import replacing
 
 
 def make_folds(
@@ -23,22 +24,36 @@ def make_folds(
 
     Returns:
         ``count`` sorted lists of patient identifiers; each patient stands in exactly one.
+
+    Raises:
+        CardiacSegError: where there are fewer persons than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     group_of = {case.patient: case.group for case in cases}
     patients = sorted(group_of)
     person_of = {patient: same[0] for same in together for patient in same}
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     persons = [person_of.get(patient, patient) for patient in patients]
-    parts = splitter.split(patients, [group_of[patient] for patient in patients], persons)
+    if len(set(persons)) < count:
+        raise CardiacSegError(
+            f"{len(set(persons))} patients do not make {count} folds; give a split file or more cases"
+        )
+    groups = _large_groups([group_of[patient] for patient in patients], count)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    parts = splitter.split(patients, groups, persons)
     return [sorted(patients[index] for index in held_out) for _, held_out in parts]
+
+
+def _large_groups(groups: Sequence[str], count: int) -> list[str]:
+    """The groups with those that cannot stand in every fold taken together, as there is nothing to balance in them."""
+    return [group if groups.count(group) >= count else "" for group in groups]
 
 
 def write_folds(path: Path, folds: Sequence[Sequence[str]]) -> None:
     """Write folds as JSON, one list of patients for each fold."""
     rows = ",\n  ".join(json.dumps(list(fold)) for fold in folds)
-    Path(path).write_text(f'{{"folds": [\n  {rows}\n]}}\n', encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(f'{{"folds": [\n  {rows}\n]}}\n', encoding="utf-8")
 
 
 def read_folds(path: Path) -> list[list[str]]:
@@ -49,8 +64,13 @@ def read_folds(path: Path) -> list[list[str]]:
     """
     try:
         folds = json.loads(Path(path).read_text(encoding="utf-8"))["folds"]
+        if not all(isinstance(fold, list) and all(isinstance(patient, str) for patient in fold) for fold in folds):
+            raise TypeError("folds are not lists of names")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CardiacSegError(f'{path}: not a split file ({error}); it holds {{"folds": [[patients], ...]}}') from error
+        reason = " ".join(str(error).split())
+        raise CardiacSegError(
+            f'{path}: not a split file ({reason}); it holds {{"folds": [[patients], ...]}}'
+        ) from error
     patients = [patient for fold in folds for patient in fold]
     if len(patients) != len(set(patients)):
         raise CardiacSegError(f"{path}: a patient stands in two folds; each may stand in one only")

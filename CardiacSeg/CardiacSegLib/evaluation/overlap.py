@@ -19,5 +19,5 @@ def dice_scores(labels: np.ndarray, reference: np.ndarray, convention: LabelConv
     for name, number in convention.items():
         ours, theirs = labels == number, reference == number
         total = np.count_nonzero(ours) + np.count_nonzero(theirs)
-        scores[name] = 2 * np.count_nonzero(ours & theirs) / total if total else 1.0
+        scores[name] = float(2 * np.count_nonzero(ours & theirs) / total) if total else 1.0
     return scores

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from CardiacSegLib.anatomy import LabelConvention, relabel
-from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.anatomy import LabelConvention
+from CardiacSegLib.datasets.cases import Case, read_case
+from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
-from CardiacSegLib.images import read_image
 
 
 class Segmenter(Protocol):
@@ -49,9 +49,11 @@ def score_cases(
     """
     scores = []
     for number, case in enumerate(cases, 1):
-        image, reference = read_image(case.image), read_image(case.labels)
-        labels = segmenter.segment(image.array, image.affine)
-        truth = relabel(reference.array, case.convention, segmenter.convention)
+        image, truth = read_case(case, segmenter.convention)
+        try:
+            labels = segmenter.segment(image.array, image.affine)
+        except CardiacSegError as error:  # the segmenter knows the array, not the file
+            raise CardiacSegError(f"{case.image}: {error}") from error
         scores.append(CaseScore(case, dice_scores(labels, truth, segmenter.convention)))
         progress(number / len(cases))
     return scores

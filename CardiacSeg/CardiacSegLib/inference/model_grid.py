@@ -19,11 +19,30 @@ class ModelGrid:
         spacing: in-plane spacing in millimeters, the same along both axes.
         multiple: the network needs sizes divisible by this.
         percentiles: intensities are clipped to these percentiles of the volume before they are standardized.
+        neighbors: how many slices on either side the network sees beside the one that it labels.
     """
 
     spacing: float = 1.5
     multiple: int = 32
     percentiles: tuple[float, float] = (1.0, 99.0)
+    neighbors: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError or TypeError where this is no grid, as it may come from a file."""
+        low, high = self.percentiles
+        if not (0 < self.spacing < np.inf and self.multiple >= 1 and 0 <= low < high <= 100 and self.neighbors >= 0):
+            raise ValueError(f"impossible grid: {self}")
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the network: a slice and its neighbors."""
+        return 2 * self.neighbors + 1
+
+    def with_neighbors(self, slices: np.ndarray) -> np.ndarray:
+        """Slices (K, H, W) between their neighbors as channels (K, C, H, W); zero beyond the ends of the stack."""
+        count = len(slices)
+        padded = np.pad(slices, ((self.neighbors, self.neighbors), (0, 0), (0, 0)))
+        return np.stack([padded[first : first + count] for first in range(self.channels)], axis=1)
 
     def size_for(self, size: Sequence[int], spacing: Sequence[float]) -> tuple[int, int]:
         """The smallest allowed (H, W) that covers a field of view of ``size`` pixels at ``spacing`` millimeters."""
@@ -46,8 +65,10 @@ class ModelGrid:
         if not high > low:
             raise CardiacSegError(f"the image is constant (every voxel is {low:g}); choose one that shows a heart")
         # From 0 to 1 before single precision: a large offset, or very large numbers, would not survive it.
-        clipped = ((np.clip(volume, low, high) - low) / (high - low)).astype(np.float32)
-        return (clipped - clipped.mean()) / clipped.std()
+        clipped = ((np.clip(volume, low, high) - low) / (high - low)).astype(np.float32, order="C")
+        # In double precision the order of the voxels in memory does not show in the result.
+        mean, deviation = clipped.mean(dtype=np.float64), clipped.std(dtype=np.float64)
+        return (clipped - np.float32(mean)) / np.float32(deviation)
 
 
 @dataclass(frozen=True)

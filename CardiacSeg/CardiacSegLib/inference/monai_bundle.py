@@ -19,7 +19,7 @@ class SegmentationRun:
     Args:
         network: from the bundle's ``network_def``.
         weights: state dictionary; only tensors are read from it.
-        spacing, multiple, percentiles: see :class:`ModelGrid`.
+        spacing, multiple, percentiles, neighbors: see :class:`ModelGrid`.
         labels: which number means which structure.
         device: "auto", "cpu", "cuda" or "mps".
     """
@@ -31,12 +31,13 @@ class SegmentationRun:
         spacing: float,
         multiple: int,
         percentiles: Sequence[float],
+        neighbors: int,
         labels: Mapping[str, int],
         device: str = "auto",
     ) -> None:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         low, high = percentiles
-        grid = ModelGrid(spacing, multiple, (low, high))
+        grid = ModelGrid(spacing, multiple, (low, high), neighbors)
         self._segmenter = Segmenter(network, grid, dict(labels), Device.choose(device))
 
     def __call__(self, image: str, output: str) -> Path:

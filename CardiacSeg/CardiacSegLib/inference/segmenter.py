@@ -89,13 +89,13 @@ class Segmenter:
         height, width = slices.shape[1:]
         chunk = max(1, _PIXELS_PER_PASS // (height * width))
         with torch.inference_mode():
-            parts = [self._forward(part) for part in torch.from_numpy(slices).split(chunk)]
+            batches = torch.from_numpy(self.grid.with_neighbors(slices)).split(chunk)
+            parts = [self._forward(batch) for batch in batches]
         return torch.cat(parts).numpy().transpose(1, 0, 2, 3)
 
-    def _forward(self, slices: torch.Tensor) -> torch.Tensor:
-        batch = slices.unsqueeze(1).to(self._device.torch, memory_format=torch.channels_last)
+    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
         with self._device.autocast():
-            logits = self._network(batch)
+            logits = self._network(batch.to(self._device.torch, memory_format=torch.channels_last))
         return logits.float().softmax(1).cpu().contiguous()
 
 

@@ -18,7 +18,7 @@ NETWORKS: Mapping[str, str] = {
 }
 
 
-def dynunet_definition(filters: tuple[int, ...], classes: int) -> dict[str, Any]:
+def dynunet_definition(filters: tuple[int, ...], classes: int, channels: int = 1) -> dict[str, Any]:
     """Configuration of a plain 2D U-Net with batch normalization: two convolutions a level, strided downsampling.
 
     MONAI's DynUNet is the network of nnU-Net (Isensee et al., Nature Methods 2021, doi 10.1038/s41592-020-01008-z).
@@ -26,12 +26,13 @@ def dynunet_definition(filters: tuple[int, ...], classes: int) -> dict[str, Any]
     Args:
         filters: channels of each level, the finest first.
         classes: output channels, background included.
+        channels: of the input: a slice, and perhaps its neighbors.
     """
     levels = len(filters)
     return {
         "_target_": "DynUNet",
         "spatial_dims": 2,
-        "in_channels": 1,
+        "in_channels": channels,
         "out_channels": classes,
         "kernel_size": [3] * levels,
         "strides": [1] + [2] * (levels - 1),

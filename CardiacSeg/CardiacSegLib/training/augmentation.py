@@ -26,6 +26,9 @@ class CardiacMRAugmentation:
         scale: largest zoom in or out, as the natural logarithm of the factor.
         bend: largest displacement in pixels of a smooth random deformation.
         classes: of the labels, background included.
+        neighbors: how many slices on either side are channels too. Stacks run from base to apex or the other way, so
+            that half of the samples have their neighbors exchanged.
+        alone: share of the samples whose neighbors are left out, as at a single slice.
     """
 
     shift: float = 36.0
@@ -34,6 +37,8 @@ class CardiacMRAugmentation:
     scale: float = 0.25
     bend: float = 5.0
     classes: int = 4
+    neighbors: int = 0
+    alone: float = 0.1
 
     def __call__(
         self, store: SliceStore, chosen: torch.Tensor, crop: int, generator: torch.Generator
@@ -45,17 +50,27 @@ class CardiacMRAugmentation:
             crop: height and width of the result in pixels.
 
         Returns:
-            images float32 (N, 1, crop, crop) and labels int64 (N, 1, crop, crop).
+            images float32 (N, 2 * neighbors + 1, crop, crop) and labels int64 (N, 1, crop, crop).
         """
         grid = self._sampling_grid(store, chosen, crop, generator)
-        images = store.images[chosen].float().unsqueeze(1)
+        offsets, present = self._neighbors(len(chosen), generator)
+        images = store.with_neighbors(chosen, offsets)
+        present = present & images.flatten(2).any(2)
         images = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         # Shares of each class are interpolated, not labels: nearest neighbor would leave ragged borders to learn from.
         shares = (store.labels[chosen].unsqueeze(1) == torch.arange(self.classes).view(1, -1, 1, 1)).float()
         shares = F.grid_sample(shares, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         # Along the last axis argmax is twelve times faster on a CPU than along the second.
         labels = shares.permute(0, 2, 3, 1).contiguous().argmax(-1).unsqueeze(1)
-        return change_intensities(images, generator), labels
+        # A slice that is not there is zero in use, too: no bias field and no noise of its own.
+        return change_intensities(images, generator) * present[:, :, None, None], labels
+
+    def _neighbors(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """How many slices further on each channel lies, in either order, and which channels stay: both (N, C)."""
+        offsets = torch.arange(-self.neighbors, self.neighbors + 1).expand(count, -1)
+        direction = 1 - 2 * torch.randint(2, (count, 1), generator=generator)
+        alone = torch.rand(count, 1, generator=generator) < self.alone
+        return offsets * direction, ~alone | (offsets == 0)
 
     def _sampling_grid(
         self, store: SliceStore, chosen: torch.Tensor, crop: int, generator: torch.Generator
@@ -102,7 +117,7 @@ def change_intensities(images: torch.Tensor, generator: torch.Generator) -> torc
     """Gamma, contrast, brightness, bias field, blur, low resolution and noise, each for a share of the batch.
 
     Args:
-        images: float32 (N, 1, H, W), about zero mean and unit deviation.
+        images: float32 (N, C, H, W), about zero mean and unit deviation.
     """
     count, size = len(images), images.shape[-1]
 
@@ -114,7 +129,7 @@ def change_intensities(images: torch.Tensor, generator: torch.Generator) -> torc
 
     images = torch.where(some(0.5), _gamma(images, torch.exp(uniform(-0.5, 0.5))), images)
     bias = torch.exp(smooth_field(count, 1, size, 4, generator) * uniform(0, 0.5))
-    low = images.amin((2, 3), keepdim=True)
+    low = images.amin((1, 2, 3), keepdim=True)
     images = torch.where(some(0.4), (images - low) * bias + low, images)
     images = torch.where(some(0.7), images * torch.exp(uniform(-0.4, 0.4)) + uniform(-0.3, 0.3), images)
     blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -128,6 +143,6 @@ def change_intensities(images: torch.Tensor, generator: torch.Generator) -> torc
 
 def _gamma(images: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
     """Raise intensities, brought to 0..1 and back, to a power for each sample."""
-    low = images.amin((2, 3), keepdim=True)
-    reach = (images.amax((2, 3), keepdim=True) - low).clamp_min(1e-6)
+    low = images.amin((1, 2, 3), keepdim=True)
+    reach = (images.amax((1, 2, 3), keepdim=True) - low).clamp_min(1e-6)
     return ((images - low) / reach).pow(gamma) * reach + low

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,11 +48,10 @@ To see it again:
 
 ## Network and training
 
-{network} with {parameters:.2f} million weights, slice by slice at {spacing:g} mm in plane; {epochs:g} epochs
-({steps} steps of {batch_size} slices) in {minutes:g} minutes on {machine}. Kept is the moving average of the weights.
+{network} with {parameters:.2f} million weights; it labels each slice at {spacing:g} mm in plane and sees {neighbors}.
+Kept is the moving average of the weights. Trained on {machine} by
 
-    cardiacseg train --dataset ACDC/training --split Resources/Splits/acdc.json --fold {fold} \\
-        --minutes {budget:g} --output RUN
+{training}
 
 SHA-256 of `models/model.pt`:
 
@@ -69,8 +69,9 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     """The card in Markdown, from a bundle's metadata; every figure in it stands there."""
     ours = metadata["cardiacseg"]
     facts = ours["training"]
+    neighbors = f"{facts['neighbors']} neighbor(s) on either side" if facts["neighbors"] else "no other slice"
     return _CARD.format(
-        **{name: facts[name] for name in ("slices", "fold", "epochs", "steps", "batch_size", "minutes", "machine")},
+        **{name: facts[name] for name in ("slices", "fold", "machine", "network")},
         **_ACDC_TERMS,
         name=metadata["name"],
         description=metadata["description"],
@@ -79,9 +80,30 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         validated=len(facts["patients_validated_on"]),
         table=dice_table(facts["validation_dice"]),
         command=f"python Testing/benchmarks/accuracy.py --dataset ACDC/training --model {metadata['name']}",
-        network=facts["network"],
+        neighbors=neighbors,
         parameters=facts["parameters"] / 1e6,
         spacing=ours["grid"]["spacing"],
-        budget=facts["minutes_asked"],
+        training="\n\n".join(_training(facts, "RUN")),
         sha256=ours["sha256"],
     )
+
+
+def _training(facts: Mapping[str, Any], run: str) -> list[str]:
+    """The commands that made a model, each with what it took; that of the model it started from comes first."""
+    start = facts["started_from"]
+    before = _training(start, f"{run}_START") if start else []
+    options = {
+        "--split": "Resources/Splits/acdc.json",
+        "--fold": facts["fold"],
+        "--neighbors": facts["neighbors"],
+        "--learning-rate": facts["learning_rate"],
+        "--minutes": f"{facts['minutes_asked']:g}",
+        **({"--start": f"{run}_START/bundle"} if start else {}),
+        "--output": run,
+    }
+    command = "cardiacseg train --dataset ACDC/training " + " ".join(
+        f"{name} {value}" for name, value in options.items()
+    )
+    wrapped = " \\\n        ".join(textwrap.wrap(command, 100))
+    took = f"({facts['steps']} steps of {facts['batch_size']} slices, {facts['epochs']:g} epochs)"
+    return [*before, f"    {wrapped}\n\n{took}"]

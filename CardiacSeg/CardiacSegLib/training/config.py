@@ -20,6 +20,8 @@ class TrainingConfig:
         fold: the fold that is held out for validation.
         minutes: wall-clock budget; the schedule ends on time. 0 trains for ``epochs`` instead.
         epochs: passes over the training slices when ``minutes`` is 0.
+        start: folder of a bundle whose weights the training starts from; "" starts from random ones.
+        neighbors: how many slices on either side the network sees beside the one that it labels.
         filters: channels of each level of the network, the finest first.
         spacing: in-plane spacing of the model in millimeters.
         crop: height and width of a training crop in pixels of the model's grid.
@@ -37,6 +39,8 @@ class TrainingConfig:
     fold: int = 0
     minutes: float = 0.0
     epochs: int = 80
+    start: str = ""
+    neighbors: int = 1
     filters: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     spacing: float = 1.5
     crop: int = 160
@@ -53,13 +57,14 @@ class TrainingConfig:
         checks = (
             (self.minutes > 0 or self.epochs > 0, "minutes and epochs are both 0; give one of them"),
             (self.minutes >= 0, f"minutes is {self.minutes}; it cannot be negative"),
-            (len(self.filters) >= 2 and min(self.filters) > 0, f"filters is {self.filters}; give two or more channels"),
+            (len(self.filters) >= 3 and min(self.filters) > 0, f"filters is {self.filters}; give three levels or more"),
             (
                 self.crop > 0 and self.crop % multiple == 0,
                 f"crop is {self.crop}; it has to be a multiple of {multiple}",
             ),
             (self.batch_size >= 2, f"batch_size is {self.batch_size}; batch normalization needs 2 or more"),
             (self.spacing > 0, f"spacing is {self.spacing}; it has to be above 0 mm"),
+            (self.neighbors >= 0, f"neighbors is {self.neighbors}; it cannot be negative"),
             (self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it has to be above 0"),
             (0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it has to be from 0 to below 1"),
         )
@@ -74,5 +79,5 @@ class TrainingConfig:
 
     def write(self, path: Path) -> None:
         """Write as JSON, without the place of the data on this machine."""
-        fields = {name: value for name, value in asdict(self).items() if name not in ("dataset", "split")}
+        fields = {name: value for name, value in asdict(self).items() if name not in ("dataset", "split", "start")}
         Path(path).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")

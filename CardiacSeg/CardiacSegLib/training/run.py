@@ -17,10 +17,11 @@ from monai.losses import DiceCELoss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from CardiacSegLib.anatomy import CANONICAL
-from CardiacSegLib.bundles import Bundle, add_training_facts, write_bundle
+from CardiacSegLib.bundles import Bundle, add_training_facts, read_training_facts, write_bundle
 from CardiacSegLib.datasets import acdc
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases
+from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.evaluation.validation import mean_dice, score_cases
 from CardiacSegLib.files import make_folder, replacing
@@ -36,6 +37,8 @@ from CardiacSegLib.training.store import SliceStore, load_store
 
 #: The run is validated this often; the progress bar moves in the same steps on a dumb terminal.
 _VALIDATIONS = 16
+#: How far a crop's center lies from the heart's at most, as a share of the crop: the heart stays mostly in it.
+_SHIFT = 0.225
 #: Largest norm of the gradient in a step; a rare bad batch cannot throw the weights away.
 _GRADIENT_NORM = 5.0
 
@@ -71,19 +74,19 @@ def _train(
     device: Device,
     events: Listener,
 ) -> Bundle:
-    grid = ModelGrid(spacing=config.spacing, multiple=2 ** (len(config.filters) - 1))
+    grid = ModelGrid(config.spacing, multiple=2 ** (len(config.filters) - 1), neighbors=config.neighbors)
     events.stage("read", f"reading {len(training) + len(validation)} cases")
     training_store = load_store(training, grid, CANONICAL)
     validation_store = load_store(validation, grid, CANONICAL)
 
-    definition = dynunet_definition(config.filters, classes=len(CANONICAL) + 1)
+    definition = dynunet_definition(config.filters, classes=len(CANONICAL) + 1, channels=grid.channels)
     trainer = Trainer(config, definition, device, training_store)
     events.stage("train", f"training on {len(training_store)} slices with {trainer.parameters / 1e6:.2f} M weights")
     for done in trainer.steps():
         if trainer.step % 50 == 0 or done >= 1:
             events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
         if trainer.validation_is_due(done):
-            dice = validate(trainer.network, validation_store, device)
+            dice = validate(trainer.network, validation_store, grid, device)
             events.progress(done, trainer.seconds_left(done), step=trainer.step, dice=dice)
             trainer.save_checkpoint(run / "checkpoint.pt")
 
@@ -122,11 +125,14 @@ def finish(config: TrainingConfig, run: Path, result: Result, device: Device, ev
         **result.facts,
         "network": result.definition["_target_"],
         "fold": config.fold,
+        "neighbors": config.neighbors,
         "batch_size": config.batch_size,
+        "learning_rate": config.learning_rate,
         "minutes_asked": config.minutes,
         "machine": machine(device),
         "patients_trained_on": sorted({case.patient for case in result.training}),
         "patients_validated_on": sorted({case.patient for case in result.validation}),
+        "started_from": read_training_facts(Path(config.start)) if config.start else None,
     }
     bundle = write_bundle(run / "bundle", config.name, result.network, result.definition, result.grid, CANONICAL, facts)
     events.stage("score", f"scoring {len(result.validation)} held-out cases on their own grids")
@@ -167,13 +173,16 @@ class Trainer:
     def __init__(self, config: TrainingConfig, definition: dict, device: Device, store: SliceStore) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device, self.store = config, device, store
-        self._live = build_network(definition).to(device.torch, memory_format=torch.channels_last)
+        network = build_network(definition)
+        if config.start:
+            load_widened(network, Bundle.read(config.start).load_network())
+        self._live = network.to(device.torch, memory_format=torch.channels_last)
         self._averaged = AveragedModel(
             self._live, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
         self._optimizer = torch.optim.AdamW(self._live.parameters(), weight_decay=config.weight_decay)
         self._loss = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
-        self._augment = CardiacMRAugmentation()
+        self._augment = CardiacMRAugmentation(shift=_SHIFT * config.crop, neighbors=config.neighbors)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._last_step = max(1, config.epochs * len(store) // config.batch_size)
         self._validations = 0
@@ -214,11 +223,10 @@ class Trainer:
             yield self.done()
 
     def _batches(self) -> Iterator[torch.Tensor]:
+        size = min(self.config.batch_size, len(self.store))
         while True:
             order = torch.randperm(len(self.store), generator=self._generator)
-            yield from order[: len(order) // self.config.batch_size * self.config.batch_size].split(
-                self.config.batch_size
-            )
+            yield from order[: len(order) // size * size].split(size)
 
     def _train_on(self, chosen: torch.Tensor) -> None:
         images, labels = self._augment(self.store, chosen, self.config.crop, self._generator)
@@ -250,13 +258,34 @@ def one_cycle(done: float, highest: float) -> float:
     return highest * max(1e-4, (1 + np.cos(np.pi * (done - 0.1) / 0.9)) / 2)
 
 
-def validate(network: torch.nn.Module, store: SliceStore, device: Device) -> dict[str, float]:
+def load_widened(network: torch.nn.Module, start: torch.nn.Module) -> None:
+    """Give a network the weights of another that may see fewer slices; what its new neighbors say counts nothing yet.
+
+    Raises:
+        CardiacSegError: where they differ in more than their input.
+    """
+    weights, widened = start.state_dict(), network.state_dict()
+    for name, new in widened.items():
+        old = weights.get(name)
+        extra = new.shape[1] - old.shape[1] if old is not None and new.ndim == 4 == old.ndim else 0
+        if extra > 0 and extra % 2 == 0:
+            weights[name] = torch.nn.functional.pad(old, (0, 0, 0, 0, extra // 2, extra // 2))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        message = "the model to start from has another network; give the filters that it was trained with"
+        raise CardiacSegError(message) from error
+
+
+def validate(network: torch.nn.Module, store: SliceStore, grid: ModelGrid, device: Device) -> dict[str, float]:
     """Mean Dice of each structure over the cases of a store, on the model's grid and without clean-up."""
     network.eval()
     predicted: list[torch.Tensor] = []
     with torch.inference_mode(), device.autocast():
-        for images in store.images.split(16):
-            batch = images.float().unsqueeze(1).to(device.torch, memory_format=torch.channels_last)
+        offsets = torch.arange(-grid.neighbors, grid.neighbors + 1)
+        for chosen in torch.arange(len(store)).split(16):
+            batch = store.with_neighbors(chosen, offsets.expand(len(chosen), -1))
+            batch = batch.to(device.torch, memory_format=torch.channels_last)
             predicted.append(network(batch).permute(0, 2, 3, 1).contiguous().argmax(-1).to("cpu", torch.uint8))
     return dice_by_structure(torch.cat(predicted).numpy(), store.labels.numpy(), store.cases.numpy())
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from CardiacSegLib.anatomy import LabelConvention, relabel
-from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.anatomy import LabelConvention
+from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.geometry import resample_in_plane
-from CardiacSegLib.images import read_image
 from CardiacSegLib.inference.model_grid import ModelGrid, Stack
 
 
@@ -24,7 +23,7 @@ class SliceStore:
         images: float16 (N, S, S), normalized, on the model's grid, centered, zero outside the field of view.
         labels: uint8 (N, S, S), canonical.
         centers: float32 (N, 2), the middle of the heart of the slice's volume in pixels (row, column).
-        cases: int64 (N,), the number of the case that the slice belongs to.
+        cases: int64 (N,), the number of the case that the slice belongs to; the slices of a case stand in their order.
     """
 
     images: torch.Tensor
@@ -34,6 +33,17 @@ class SliceStore:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def with_neighbors(self, chosen: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        """Slices with others of their case as channels, float32 (N, C, S, S).
+
+        Args:
+            chosen: int64 (N,), which slices.
+            offsets: int64 (N, C), how many slices further on each channel lies; zero beyond the ends of the stack.
+        """
+        numbers = (chosen[:, None] + offsets).clamp(0, len(self) - 1)
+        inside = (chosen[:, None] + offsets == numbers) & (self.cases[numbers] == self.cases[chosen][:, None])
+        return self.images[numbers].float() * inside[:, :, None, None]
 
 
 def load_store(
@@ -64,17 +74,14 @@ def load_store(
 
 
 def _read_case(case: Case, grid: ModelGrid, convention: LabelConvention, size: int) -> tuple[np.ndarray, np.ndarray]:
-    image, reference = read_image(case.image), read_image(case.labels)
-    if image.array.shape != reference.array.shape:
-        raise CardiacSegError(
-            f"{case.labels}: its shape {reference.array.shape} is not that of its image, {image.array.shape}"
-        )
-    labels = relabel(reference.array, case.convention, convention)
+    image, labels = read_case(case, convention)
     stack = Stack.from_volume(image.array, image.affine)
     slices = stack.view.slices(labels)
-    return stack.on_grid(grid, (size, size)), _labels_on_grid(
-        slices, stack.view.spacing, grid, size, len(convention) + 1
-    )
+    try:
+        images = stack.on_grid(grid, (size, size))
+    except CardiacSegError as error:
+        raise CardiacSegError(f"{case.image}: {error}") from error
+    return images, _labels_on_grid(slices, stack.view.spacing, grid, size, len(convention) + 1)
 
 
 def _labels_on_grid(

@@ -1,0 +1,226 @@
+"""One model that labels any volume on the volume's own grid."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from CardiacSegLib.anatomy import CANONICAL, LV, MYO, RV
+from CardiacSegLib.bundles import Bundle, write_bundle
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.images import Image
+from CardiacSegLib.inference import devices, segmenter
+from CardiacSegLib.inference.devices import Device
+from CardiacSegLib.inference.model_grid import ModelGrid
+from CardiacSegLib.inference.segmenter import Segmenter
+
+FLOAT32 = Device(torch.device("cpu"), torch.float32)
+
+
+class Brightness(torch.nn.Module):
+    """A network whose answer is known: bright is LV, less bright MYO, and dim background, as is what lies outside."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        levels = torch.tensor([0.0, 3.6, 1.6, 99.0]).view(1, 4, 1, 1)
+        return -20 * (images - levels).abs()
+
+
+@pytest.fixture
+def a_segmenter_by_brightness() -> Segmenter:
+    return Segmenter(Brightness(), ModelGrid(1.5, 8), CANONICAL, FLOAT32)
+
+
+def a_heart(size: int = 48, slices: int = 5) -> np.ndarray:
+    """A bright ball in a less bright one, off the center of every axis."""
+    rows, columns, layers = np.meshgrid(np.arange(size), np.arange(size), np.arange(slices), indexing="ij")
+    center, depth = size * 0.4, slices * 0.4
+    radius = np.hypot(np.hypot(rows - center, columns - size * 0.55), 3 * (layers - depth))
+    return np.select([radius < 6, radius < 11], [300.0, 150.0], 10.0).astype(np.float32)
+
+
+def turned_copies(array: np.ndarray, affine: np.ndarray):
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((False, True), repeat=3):
+            axes = [axis for axis in range(3) if flips[axis]]
+            matrix = affine[:, [*order, 3]].copy()
+            for axis in axes:
+                matrix[:, 3] += matrix[:, axis] * (array.shape[order[axis]] - 1)
+                matrix[:, axis] *= -1
+            yield (lambda volume, o=order, a=axes: np.flip(volume.transpose(o), a)), matrix
+
+
+class TestLabels:
+    def test_have_the_shape_of_the_volume_and_every_structure(self, a_segmenter, a_phantom_image):
+        labels = a_segmenter.segment(a_phantom_image.array, a_phantom_image.affine)
+        assert labels.shape == a_phantom_image.array.shape
+        assert labels.dtype == np.uint8
+        assert labels.flags.c_contiguous
+        assert set(np.unique(labels)) == {0, 1, 2, 3}
+
+    def test_lie_where_the_image_is_bright_to_the_pixel(self, a_segmenter_by_brightness):
+        """The same in-plane spacing as the model's: nothing is interpolated and nothing may move."""
+        image = a_heart()
+        labels = a_segmenter_by_brightness.segment(image, np.diag([1.5, 1.5, 8.0, 1.0]))
+        np.testing.assert_array_equal(labels > 0, image > 100)
+
+    @pytest.mark.parametrize("spacing", [0.9, 1.2, 2.0])
+    def test_lie_where_the_image_is_bright_on_another_grid(self, a_segmenter_by_brightness, spacing):
+        image = a_heart(size=64)
+        labels = a_segmenter_by_brightness.segment(image, np.diag([spacing, spacing, 8.0, 1.0]))
+        for axis in range(3):
+            ours, theirs = (np.average(np.indices(m.shape)[axis], weights=m) for m in (labels > 0, image > 100))
+            assert abs(ours - theirs) < 0.2  # a shift would be by half a pixel
+
+    def test_turn_with_the_volume(self, a_segmenter, a_phantom_image):
+        """The arrangement of the slices follows from space, so that not even a network by chance sees a difference."""
+        expected = a_segmenter.segment(a_phantom_image.array, a_phantom_image.affine)
+        for turn, affine in turned_copies(a_phantom_image.array, a_phantom_image.affine):
+            labels = a_segmenter.segment(turn(a_phantom_image.array), affine)
+            assert np.mean(labels != turn(expected)) < 0.002
+
+    def test_of_a_cine_are_those_of_its_phases_one_by_one(self, a_segmenter, a_phantom):
+        labels = a_segmenter.segment(a_phantom.image, a_phantom.affine)
+        assert labels.shape == a_phantom.image.shape
+        for phase in range(a_phantom.image.shape[3]):
+            alone = a_segmenter.segment(a_phantom.image[..., phase], a_phantom.affine)
+            np.testing.assert_array_equal(labels[..., phase], alone)
+        assert (labels[..., 0] != labels[..., 1]).any()
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.int64, np.float16, np.float64, ">i2"])
+    def test_do_not_depend_on_the_type_of_the_voxels(self, a_segmenter_by_brightness, dtype):
+        image = np.rint(a_heart() / 3)
+        affine = np.diag([1.5, 1.5, 8.0, 1.0])
+        expected = a_segmenter_by_brightness.segment(image, affine)
+        np.testing.assert_array_equal(a_segmenter_by_brightness.segment(image.astype(dtype), affine), expected)
+
+    def test_are_found_in_a_mask(self, a_segmenter_by_brightness):
+        mask = a_heart() > 100
+        labels = a_segmenter_by_brightness.segment(mask, np.diag([1.5, 1.5, 8.0, 1.0]))
+        np.testing.assert_array_equal(labels > 0, mask)
+
+    def test_are_the_same_whether_slices_pass_together_or_apart(self, a_bundle, a_phantom_image, monkeypatch):
+        together = Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, FLOAT32)
+        expected = together.segment(a_phantom_image.array, a_phantom_image.affine)
+        monkeypatch.setattr(segmenter, "_PIXELS_PER_PASS", 2 * 128 * 128)
+        apart = together.segment(a_phantom_image.array, a_phantom_image.affine)
+        assert np.mean(apart != expected) < 0.001
+
+    def test_leave_the_image_as_it_was(self, a_segmenter, a_phantom_image):
+        image = a_phantom_image.array.astype(np.float32)
+        image.flags.writeable = False
+        copy = image.copy()
+        a_segmenter.segment(image, a_phantom_image.affine)
+        np.testing.assert_array_equal(image, copy)
+
+
+class TestProgress:
+    def test_rises_to_one_with_the_phases(self, a_segmenter, a_phantom):
+        seen: list[float] = []
+        a_segmenter.segment(a_phantom.image, a_phantom.affine, seen.append)
+        assert seen == sorted(seen)
+        assert seen[0] == pytest.approx(1 / 3)
+        assert seen[-1] == 1.0
+
+
+class TestASegmenter:
+    def test_names_its_structures_in_the_order_of_their_numbers(self, a_segmenter):
+        assert list(a_segmenter.structures) == [LV, MYO, RV]
+
+    def test_builds_its_network_once_for_any_number_of_volumes(self, a_bundle, a_phantom, monkeypatch):
+        built = []
+        original = Bundle.load_network
+        monkeypatch.setattr(Bundle, "load_network", lambda bundle: built.append(bundle) or original(bundle))
+        loaded = Segmenter.load(a_bundle.folder, "cpu")
+        for _ in range(2):
+            loaded.segment(a_phantom.image, a_phantom.affine)
+        assert len(built) == 1
+
+    def test_gives_numbers_by_the_convention_of_its_model(self, a_bundle, a_phantom_image, tmp_path):
+        """The same network under another order of labels draws the same shapes under other names."""
+        other = {"RV": 1, "MYO": 2, "LV": 3}
+        bundle = write_bundle(
+            tmp_path / "other", "o", a_bundle.load_network(), a_bundle.network, a_bundle.grid, other, {}
+        )
+        ours = Segmenter.load(bundle.folder, "cpu")
+        assert ours.convention == other
+        assert [structure.name for structure in ours.structures] == ["RV", "MYO", "LV"]
+
+    @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4, 2, 2), (8,)])
+    def test_refuses_what_is_neither_a_volume_nor_a_cine(self, a_segmenter, shape):
+        with pytest.raises(CardiacSegError, match=f"has {len(shape)} dimensions; give a volume"):
+            a_segmenter.segment(np.zeros(shape), np.eye(4))
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    @pytest.mark.parametrize("spacing", [60.0, 1e9, np.inf, np.nan, 0.0])
+    def test_refuses_a_field_of_view_that_no_scanner_has(self, a_segmenter, spacing):
+        affine = np.diag([spacing, spacing, 8.0, 1.0])
+        image = np.random.default_rng(0).normal(size=(128, 128, 3))
+        with pytest.raises(CardiacSegError, match="set the true spacing"):
+            a_segmenter.segment(image, affine)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_refuses_voxels_that_are_no_numbers(self, a_segmenter, a_phantom_image, value):
+        image = a_phantom_image.array.astype(np.float32)
+        image[3, 3, 3] = value
+        with pytest.raises(CardiacSegError, match="NaN or infinite"):
+            a_segmenter.segment(image, a_phantom_image.affine)
+
+
+class TestTheDevice:
+    @pytest.mark.parametrize(
+        ("instructions", "precision"),
+        [
+            ({"avx512_bf16": True}, torch.bfloat16),
+            ({"amx_bf16": True}, torch.bfloat16),
+            ({"avx512_f": True, "avx2": True}, torch.float32),
+            ({}, torch.float32),
+        ],
+    )
+    def test_uses_bfloat16_only_where_the_processor_has_it(self, monkeypatch, instructions, precision):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+        assert Device.choose("cpu").precision == precision
+
+    def test_is_asked_the_same_of_an_older_torch(self, monkeypatch):
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+        assert Device.choose("cpu").precision == torch.float32
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+        assert Device.choose("cpu").precision == torch.bfloat16
+
+    def test_runs_the_network_in_its_precision(self, monkeypatch):
+        for precision in (torch.bfloat16, torch.float32):
+            with Device(torch.device("cpu"), precision).autocast():
+                assert torch.nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 8, 8)).dtype == precision
+
+    def test_is_the_best_there_is_where_none_is_named(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        assert Device.choose("auto").torch == torch.device("cpu")
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+        assert Device.choose("auto").torch == torch.device("mps")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+        assert Device.choose("auto").torch == torch.device("cuda")
+        with pytest.raises(CardiacSegError, match="use cuda:0"):
+            Device.choose("cuda:3")
+
+    @pytest.mark.parametrize("name", devices.DEVICES[1:])
+    def test_is_one_that_the_command_line_names(self, name):
+        try:
+            assert Device.choose(name).torch.type == name
+        except CardiacSegError as error:
+            assert "--device cpu" in str(error)
+
+
+def test_bfloat16_gives_nearly_the_labels_of_float32(a_bundle, a_phantom_image: Image):
+    found = [
+        Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, Device(torch.device("cpu"), precision))
+        for precision in (torch.bfloat16, torch.float32)
+    ]
+    labels = [one.segment(a_phantom_image.array, a_phantom_image.affine) for one in found]
+    assert np.mean(labels[0] != labels[1]) < 0.05
