@@ -7,6 +7,7 @@ nibabel and pynrrd, because ITK fills what a truncated file lacks with zeros and
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,10 +110,12 @@ def _read_nifti(path: Path) -> Image:
     import nibabel
 
     try:
-        with nibabel.openers.ImageOpener(path) as stream:
-            header = nibabel.Nifti1Header(stream.read(_NIFTI_HEADER_SIZE), check=False)
+        content = path.read_bytes()
+        if extension_of(path, (".nii", ".nii.gz")) == ".nii.gz":
+            content = gzip.decompress(content)  # to the end, where its checksum is: nibabel would not look at that
+        header = nibabel.Nifti1Header(content[:_NIFTI_HEADER_SIZE], check=False)
         _check_nifti_header(header, path)
-        nifti = nibabel.Nifti1Image.from_filename(path)
+        nifti = nibabel.Nifti1Image.from_bytes(content)
         array = np.asanyarray(nifti.dataobj)
     except (
         *(OSError, ValueError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError),
@@ -228,6 +231,8 @@ def _read_itk(path: Path) -> Image:
 
     reader = _itk_reader(path)
     _check_size(reader.GetSize(), path)
+    if not min(reader.GetSpacing()) > 0:
+        raise CardiacSegError(f"{path}: spacing is not positive; set the true spacing in its header")
     try:
         image = reader.Execute()
     except RuntimeError as error:

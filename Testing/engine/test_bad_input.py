@@ -49,7 +49,10 @@ def zipped(path: Path) -> Path:
 
 
 def damaged(path: Path) -> Path:
-    content = bytearray(zipped(path).read_bytes())
+    """A file so large that its header is far from the damage."""
+    voxels = np.random.default_rng(0).integers(0, 3000, (128, 128, 10)).astype(np.int16)
+    write_image(path, Image(voxels, AFFINE))
+    content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 40] = bytes(40)
     path.write_bytes(content)
@@ -145,8 +148,13 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "zero spacing in mha": (
         lambda d: with_text(mha(d / "heart.mha"), b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 0 1"),
-        "spacing",
+        "spacing is not positive; set the true spacing",
     ),
+    "negative spacing in mha": (
+        lambda d: with_text(mha(d / "heart.mha"), b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 -2 1"),
+        "spacing is not positive; set the true spacing",
+    ),
+    "damaged nrrd": (lambda d: damaged(d / "heart.nrrd"), "truncated, damaged or no such image"),
     "5D": (
         lambda d: nifti(d / "heart.nii", np.zeros((4, 4, 3, 2, 2), np.int16)),
         "has 5 dimensions; give a volume (3)",

@@ -28,10 +28,12 @@ LIGHT = _modules(
     "bundles.py",
     "cli.py",
     "errors.py",
+    "files.py",
     "geometry.py",
     "images.py",
     "jobs/*.py",
     "resources.py",
+    "terminology.py",
 )
 SHOWN_IN_SLICER = _modules("mrml/*.py")
 

@@ -116,6 +116,23 @@ class TestLabels:
         np.testing.assert_array_equal(image, copy)
 
 
+class TestNeighbors:
+    def test_reach_the_network_in_the_order_of_the_stack_in_space(self):
+        """A network that looks at the slice before: its labels lie one slice on, whichever way the array runs."""
+
+        class OfTheSliceBefore(Brightness):
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                assert images.shape[1] == 3
+                return super().forward(images[:, :1])
+
+        by_neighbor = Segmenter(OfTheSliceBefore(), ModelGrid(1.5, 8, neighbors=1), CANONICAL, FLOAT32)
+        image, affine = a_heart(), np.diag([1.5, 1.5, 8.0, 1.0])
+        expected = np.zeros(image.shape, bool)
+        expected[..., :-1] = image[..., 1:] > 100  # towards the feet lies the apex, and there the stack ends
+        for turn, matrix in turned_copies(image, affine):
+            np.testing.assert_array_equal(by_neighbor.segment(turn(image), matrix) > 0, turn(expected))
+
+
 class TestProgress:
     def test_rises_to_one_with_the_phases(self, a_segmenter, a_phantom):
         seen: list[float] = []

@@ -15,7 +15,8 @@ def clean_up(labels: np.ndarray, likeliest: np.ndarray, convention: LabelConvent
     """Keep the largest component of the heart and of each structure, and fill what it encloses.
 
     A piece of a structure that hangs on neither the heart nor the rest of its structure is what a network draws by
-    mistake; a single slice that is cut off from the others is such a piece too.
+    mistake; a single slice that is cut off from the others is such a piece too. Within the heart such a piece becomes
+    what surrounds it.
 
     Args:
         labels: uint8 (K, H, W), slices first.
@@ -29,11 +30,15 @@ def clean_up(labels: np.ndarray, likeliest: np.ndarray, convention: LabelConvent
     if box is None:
         return labels.copy()
     inside = labels[box] * _largest_component(labels[box] > 0)
+    holes = _holes(inside > 0)
+    inside[holes] = likeliest[box][holes]
     for number in convention.values():
         structure = inside == number
         inside[structure & ~_largest_component(structure)] = 0
+    # What is open now was a stray piece within the heart, and belongs to what lies around it.
     holes = _holes(inside > 0)
-    inside[holes] = likeliest[box][holes]
+    if holes.any():
+        inside[holes] = _nearest(inside)[holes]
     result = np.zeros_like(labels)
     result[box] = inside
     return result
@@ -60,3 +65,12 @@ def _holes(mask: np.ndarray) -> np.ndarray:
     in_plane[1] = ndimage.generate_binary_structure(2, 1)
     padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
     return (ndimage.binary_fill_holes(padded, in_plane) & ~padded)[:, 1:-1, 1:-1]
+
+
+def _nearest(labels: np.ndarray) -> np.ndarray:
+    """The label of the nearest labeled voxel of the same slice, (K, H, W)."""
+    far = labels.shape[1] + labels.shape[2]  # to another slice, further than across this one
+    indices = ndimage.distance_transform_edt(
+        labels == 0, sampling=(far, 1, 1), return_distances=False, return_indices=True
+    )
+    return labels[tuple(indices)]
