@@ -44,6 +44,7 @@ class Bundle:
         network: MONAI definition of the network.
         hash: SHA-256 of the weights.
         description: one line for people.
+        turns: over how many turned copies of an image its probabilities are averaged.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Bundle:
     network: Mapping[str, Any]
     hash: str
     description: str = ""
+    turns: int = 1
 
     @property
     def name(self) -> str:
@@ -90,7 +92,8 @@ class Bundle:
                 f"{folder / METADATA}: {len(convention)} labels and the background do not fit a network of {classes} "
                 "classes; copy the model again"
             )
-        return cls(folder, grid, convention, network, weights_hash, str(metadata.get("description", "")))
+        description, turns = str(metadata.get("description", "")), int(ours.get("turns", 1))
+        return cls(folder, grid, convention, network, weights_hash, description, turns)
 
     def load_network(self) -> torch.nn.Module:
         """Build the network and load its weights, as float32 in the memory of the CPU.
@@ -184,6 +187,7 @@ def write_bundle(
     grid: ModelGrid,
     convention: LabelConvention,
     facts: Mapping[str, Any],
+    turns: int = 1,
 ) -> Bundle:
     """Write a bundle: weights in half precision, metadata, and the configuration that MONAI runs.
 
@@ -194,6 +198,7 @@ def write_bundle(
         definition: MONAI definition of the network.
         grid, convention: what it was trained on.
         facts: about the training; they go into the metadata.
+        turns: over how many turned copies of an image its probabilities are averaged.
     """
     import torch
 
@@ -201,9 +206,9 @@ def write_bundle(
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as path:
         torch.save(_halved(network.state_dict()), path)
-    _write_json(folder / INFERENCE, _inference_config(definition, grid, convention))
+    _write_json(folder / INFERENCE, _inference_config(definition, grid, convention, turns))
     # The metadata comes last: a folder without it is no bundle, so that a run that was cut off leaves none behind.
-    _write_json(folder / METADATA, _metadata(folder, name, grid, convention, facts))
+    _write_json(folder / METADATA, _metadata(folder, name, grid, convention, facts, turns))
     return Bundle.read(folder)
 
 
@@ -234,7 +239,9 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _inference_config(definition: Mapping[str, Any], grid: ModelGrid, convention: LabelConvention) -> dict[str, Any]:
+def _inference_config(
+    definition: Mapping[str, Any], grid: ModelGrid, convention: LabelConvention, turns: int
+) -> dict[str, Any]:
     """What ``python -m monai.bundle run --config_file configs/inference.json --image IMAGE --output LABELS`` runs."""
     return {
         "bundle_root": ".",
@@ -250,6 +257,7 @@ def _inference_config(definition: Mapping[str, Any], grid: ModelGrid, convention
             "multiple": grid.multiple,
             "percentiles": list(grid.percentiles),
             "neighbors": grid.neighbors,
+            "turns": turns,
             "labels": dict(convention),
             "device": "@device",
         },
@@ -263,6 +271,7 @@ def _metadata(
     grid: ModelGrid,
     convention: LabelConvention,
     facts: Mapping[str, Any],
+    turns: int,
 ) -> dict[str, Any]:
     """MONAI's metadata, with CardiacSeg's own beside it."""
     names = ["background", *sorted(convention, key=convention.get)]
@@ -313,6 +322,7 @@ def _metadata(
         "cardiacseg": {
             "grid": asdict(grid),
             "labels": dict(convention),
+            "turns": turns,
             "sha256": sha256(folder / WEIGHTS),
             "training": dict(facts),
         },

@@ -1,7 +1,7 @@
 """Dice of a model on the fold of ACDC that it was not trained on, and what turning the images costs.
 
     python Testing/benchmarks/accuracy.py --dataset ACDC/training
-    python Testing/benchmarks/accuracy.py --dataset ACDC/training --turns 10
+    python Testing/benchmarks/accuracy.py --dataset ACDC/training --copies 10
 
 The second form segments the eight turned and flipped copies of that many volumes: the array alone is turned first, then
 the array with its affine.
@@ -70,16 +70,17 @@ def main() -> None:
     parser.add_argument("--split", type=Path, default=resource_folder() / "Splits" / "acdc.json")
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--turns", type=int, default=0, metavar="N", help="segment the copies of N volumes")
+    parser.add_argument("--copies", type=int, default=0, metavar="N", help="segment the copies of N volumes")
+    parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
     options = parser.parse_args()
     _, cases = split_cases(acdc.find_cases(options.dataset), read_folds(options.split), options.fold)
-    segmenter = Segmenter.load(options.model)
-    if not options.turns:
-        print(f"{len(cases)} volumes of fold {options.fold}, Dice of {options.model}\n")
+    segmenter = Segmenter.load(options.model, turns=options.turns)
+    if not options.copies:
+        print(f"{len(cases)} volumes of fold {options.fold}, Dice of {options.model}, {segmenter.turns} turn(s)\n")
         print(dice_table(mean_dice(score_cases(segmenter, cases))))
         return
-    step = max(1, len(cases) // options.turns)
-    scores = score_turns(segmenter, cases[::step][: options.turns])
+    step = max(1, len(cases) // options.copies)
+    scores = score_turns(segmenter, cases[::step][: options.copies])
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     upright = means["array alone", "0 degrees"]
     for (kind, name), mean in means.items():

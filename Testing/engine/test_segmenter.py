@@ -241,3 +241,22 @@ def test_bfloat16_gives_nearly_the_labels_of_float32(a_bundle, a_phantom_image: 
     ]
     labels = [one.segment(a_phantom_image.array, a_phantom_image.affine) for one in found]
     assert np.mean(labels[0] != labels[1]) < 0.05
+
+
+def test_the_mean_over_all_turns_does_not_depend_on_how_the_image_is_turned(a_bundle: Bundle) -> None:
+    parts = (a_bundle.grid, a_bundle.convention, FLOAT32)
+    all_turns = Segmenter(a_bundle.load_network(), *parts, turns=8)
+    single = Segmenter(a_bundle.load_network(), *parts)
+    slices = np.random.default_rng(5).normal(size=(3, 32, 24)).astype(np.float32)
+    turned = np.ascontiguousarray(np.rot90(slices, axes=(1, 2))[:, :, ::-1])
+
+    def back(probabilities: np.ndarray) -> np.ndarray:
+        return np.rot90(probabilities[..., ::-1], -1, axes=(2, 3))
+
+    np.testing.assert_allclose(back(all_turns.probabilities(turned)), all_turns.probabilities(slices), atol=1e-5)
+    assert np.abs(back(single.probabilities(turned)) - single.probabilities(slices)).max() > 1e-3
+
+
+def test_other_numbers_of_turns_are_refused(a_bundle: Bundle) -> None:
+    with pytest.raises(CardiacSegError, match="turns is 3; choose one of 1, 8"):
+        Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, FLOAT32, turns=3)

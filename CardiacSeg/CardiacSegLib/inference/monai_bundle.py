@@ -20,6 +20,7 @@ class SegmentationRun:
         network: from the bundle's ``network_def``.
         weights: state dictionary; only tensors are read from it.
         spacing, multiple, percentiles, neighbors: see :class:`ModelGrid`.
+        turns: see :class:`Segmenter`.
         labels: which number means which structure.
         device: "auto", "cpu", "cuda" or "mps".
     """
@@ -32,13 +33,14 @@ class SegmentationRun:
         multiple: int,
         percentiles: Sequence[float],
         neighbors: int,
+        turns: int,
         labels: Mapping[str, int],
         device: str = "auto",
     ) -> None:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         low, high = percentiles
         grid = ModelGrid(spacing, multiple, (low, high), neighbors)
-        self._segmenter = Segmenter(network, grid, dict(labels), Device.choose(device))
+        self._segmenter = Segmenter(network, grid, dict(labels), Device.choose(device), turns)
 
     def __call__(self, image: str, output: str) -> Path:
         """Segment the file ``image`` and write its labels to ``output``."""

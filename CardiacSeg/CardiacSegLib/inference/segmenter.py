@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from CardiacSegLib.anatomy import STRUCTURES, LabelConvention, Structure
-from CardiacSegLib.bundles import Bundle, find_bundle
+from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.cleanup import clean_up
 from CardiacSegLib.inference.devices import Device
@@ -21,6 +21,10 @@ _PIXELS_PER_PASS = 64 * 256 * 256
 _WIDEST_FIELD = 4000.0
 
 
+#: A single pass, or the mean over all eight turned and flipped copies of an image.
+TURNS = (1, 8)
+
+
 class Segmenter:
     """A network with its grid and its labels.
 
@@ -28,24 +32,40 @@ class Segmenter:
         grid: what the network sees.
         convention: which number in the result means which structure.
         structures: the same structures, in the order of their numbers.
+        turns: over how many turned and flipped copies of an image the probabilities are averaged: 1, or all 8.
     """
 
-    def __init__(self, network: torch.nn.Module, grid: ModelGrid, convention: LabelConvention, device: Device) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        grid: ModelGrid,
+        convention: LabelConvention,
+        device: Device,
+        turns: int = 1,
+    ) -> None:
+        if turns not in TURNS:
+            raise CardiacSegError(f"turns is {turns}; choose one of {', '.join(map(str, TURNS))}")
         self._network = network.eval().to(device.torch, memory_format=torch.channels_last)
         self.grid = grid
         self._device = device
         self.convention = convention
+        self.turns = turns
         self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
 
     @classmethod
-    def load(cls, model: str | Path = "short-axis-cine", device: str = "auto") -> Segmenter:
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto", turns: int | None = None) -> Segmenter:
         """Load a model by its name, or from the folder of its bundle.
+
+        Args:
+            device: see :meth:`Device.choose`.
+            turns: see :attr:`turns`; what the bundle says where None.
 
         Raises:
             CardiacSegError: where there is no such model or device, or its weights are not what its card says.
         """
         bundle = model if isinstance(model, Bundle) else find_bundle(model)
-        return cls(bundle.load_network(), bundle.grid, bundle.convention, Device.choose(device))
+        chosen = bundle.turns if turns is None else turns
+        return cls(bundle.load_network(), bundle.grid, bundle.convention, Device.choose(device), chosen)
 
     def segment(
         self, array: np.ndarray, affine: np.ndarray, progress: Callable[[float], None] = lambda done: None
@@ -94,9 +114,25 @@ class Segmenter:
         return torch.cat(parts).numpy().transpose(1, 0, 2, 3)
 
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Class probabilities (N, C, H, W) of a batch (N, channels, H, W)."""
+        batch = batch.to(self._device.torch)
+        copies = [(quarters, flipped) for flipped in (False, True) for quarters in range(4)][: self.turns]
+        total = sum(_turned_back(self._pass(_turned(batch, *copy)), *copy) for copy in copies)
+        return (total / len(copies)).cpu().contiguous()
+
+    def _pass(self, batch: torch.Tensor) -> torch.Tensor:
         with self._device.autocast():
-            logits = self._network(batch.to(self._device.torch, memory_format=torch.channels_last))
-        return logits.float().softmax(1).cpu().contiguous()
+            logits = self._network(batch.contiguous(memory_format=torch.channels_last))
+        return logits.float().softmax(1)
+
+
+def _turned(batch: torch.Tensor, quarters: int, flipped: bool) -> torch.Tensor:
+    turned = batch.rot90(quarters, (2, 3))
+    return turned.flip(3) if flipped else turned
+
+
+def _turned_back(batch: torch.Tensor, quarters: int, flipped: bool) -> torch.Tensor:
+    return (batch.flip(3) if flipped else batch).rot90(-quarters, (2, 3))
 
 
 def _check_field_of_view(stack: Stack) -> None:

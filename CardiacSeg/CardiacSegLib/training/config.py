@@ -22,6 +22,7 @@ class TrainingConfig:
         epochs: passes over the training slices when ``minutes`` is 0.
         start: folder of a bundle whose weights the training starts from; "" starts from random ones.
         neighbors: how many slices on either side the network sees beside the one that it labels.
+        turns: over how many turned and flipped copies of an image the model averages: 1, or all 8.
         filters: channels of each level of the network, the finest first.
         spacing: in-plane spacing of the model in millimeters.
         crop: height and width of a training crop in pixels of the model's grid.
@@ -41,6 +42,7 @@ class TrainingConfig:
     epochs: int = 80
     start: str = ""
     neighbors: int = 1
+    turns: int = 1
     filters: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     spacing: float = 1.5
     crop: int = 160
@@ -65,6 +67,7 @@ class TrainingConfig:
             (self.batch_size >= 2, f"batch_size is {self.batch_size}; batch normalization needs 2 or more"),
             (self.spacing > 0, f"spacing is {self.spacing}; it has to be above 0 mm"),
             (self.neighbors >= 0, f"neighbors is {self.neighbors}; it cannot be negative"),
+            (self.turns in (1, 8), f"turns is {self.turns}; it has to be 1 or 8"),
             (self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it has to be above 0"),
             (0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it has to be from 0 to below 1"),
         )

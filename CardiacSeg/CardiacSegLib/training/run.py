@@ -134,9 +134,11 @@ def finish(config: TrainingConfig, run: Path, result: Result, device: Device, ev
         "patients_validated_on": sorted({case.patient for case in result.validation}),
         "started_from": read_training_facts(Path(config.start)) if config.start else None,
     }
-    bundle = write_bundle(run / "bundle", config.name, result.network, result.definition, result.grid, CANONICAL, facts)
+    bundle = write_bundle(
+        run / "bundle", config.name, result.network, result.definition, result.grid, CANONICAL, facts, config.turns
+    )
     events.stage("score", f"scoring {len(result.validation)} held-out cases on their own grids")
-    segmenter = Segmenter(bundle.load_network(), bundle.grid, bundle.convention, device)
+    segmenter = Segmenter(bundle.load_network(), bundle.grid, bundle.convention, device, bundle.turns)
     table = mean_dice(score_cases(segmenter, result.validation, events.progress))
     metadata = add_training_facts(bundle, {"validation_dice": rounded(table)})
     with replacing(bundle.card) as card:
