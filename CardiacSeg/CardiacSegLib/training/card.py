@@ -48,7 +48,8 @@ To see it again:
 
 ## Network and training
 
-{network} with {parameters:.2f} million weights; it labels each slice at {spacing:g} mm in plane and sees {neighbors}.
+{network} with {parameters:.2f} million weights; it labels each slice at {spacing:g} mm in plane and sees
+{neighbors}. Its probabilities are averaged over {turns} turned and flipped copies of an image (`--turns`).
 Kept is the moving average of the weights. Trained on {machine} by
 
 {training}
@@ -81,6 +82,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         table=dice_table(facts["validation_dice"]),
         command=f"python Testing/benchmarks/accuracy.py --dataset ACDC/training --model {metadata['name']}",
         neighbors=neighbors,
+        turns=facts["turns"],
         parameters=facts["parameters"] / 1e6,
         spacing=ours["grid"]["spacing"],
         training="\n\n".join(_training(facts, "RUN")),
@@ -97,7 +99,8 @@ def _training(facts: Mapping[str, Any], run: str) -> list[str]:
         "--fold": facts["fold"],
         "--neighbors": facts["neighbors"],
         "--learning-rate": facts["learning_rate"],
-        "--minutes": f"{facts['minutes_asked']:g}",
+        **({"--minutes": f"{asked:g}"} if (asked := facts["minutes_asked"]) else {"--epochs": f"{facts['epochs']:g}"}),
+        "--turns": facts["turns"],
         **({"--start": f"{run}_START/bundle"} if start else {}),
         "--output": run,
     }

@@ -49,7 +49,8 @@ def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
     Args:
         config: what to do; checked here.
         run: folder of the run; made where it does not exist.
-        events: gets stages, and progress with loss and validation Dice; they stand in ``run/events.jsonl`` as well.
+        events: gets stages, and progress with loss and validation Dice; they stand in ``run/events.jsonl`` as well,
+            which ends with the result or the error.
 
     Returns:
         The bundle.
@@ -63,7 +64,14 @@ def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
     make_folder(run)
     config.write(run / "config.json")
     with (run / "events.jsonl").open("a", encoding="utf-8") as stream:
-        return _train(config, run, training, validation, device, Listeners(EventWriter(stream), events))
+        file = EventWriter(stream)
+        try:
+            bundle = _train(config, run, training, validation, device, Listeners(file, events))
+        except BaseException as error:
+            file.error(error)
+            raise
+        file.result(bundle=bundle.folder.name)
+        return bundle
 
 
 def _train(
@@ -126,6 +134,7 @@ def finish(config: TrainingConfig, run: Path, result: Result, device: Device, ev
         "network": result.definition["_target_"],
         "fold": config.fold,
         "neighbors": config.neighbors,
+        "turns": config.turns,
         "batch_size": config.batch_size,
         "learning_rate": config.learning_rate,
         "minutes_asked": config.minutes,
