@@ -376,6 +376,7 @@ class CardiacSegTest(ScriptedLoadableModuleTest):
 
     def test_phantomIsSegmented(self):
         """Segments, geometry, terminology and Dice of the phantom's end-diastole."""
+        from CardiacSegLib.evaluation.overlap import dice_scores
         from CardiacSegLib.phantom import make_phantom
 
         if missingPackages():
@@ -388,14 +389,12 @@ class CardiacSegTest(ScriptedLoadableModuleTest):
         phantom = make_phantom()
         truth = phantom.labels[..., phantom.ed_frame]
         labels = labels_from_segmentation_node(segmentationNode, volumeNode)
-        self.assertEqual(labels.shape, truth.shape)
+        self.assertGreater(min(dice_scores(labels, truth, CANONICAL).values()), 0.8)
         segmentation = segmentationNode.GetSegmentation()
         self.assertEqual(list(segmentation.GetSegmentIDs()), list(CANONICAL))
-        for name, number in CANONICAL.items():
+        for name in CANONICAL:
             segment = segmentation.GetSegment(name)
             entry = vtk.reference("")
             self.assertEqual(segment.GetName(), name)
             self.assertTrue(segment.GetTag(segment.GetTerminologyEntryTagName(), entry))
             self.assertEqual(str(entry), terminology_entry(STRUCTURES[name]))
-            found, true = labels == number, truth == number
-            self.assertGreater(2 * (found & true).sum() / (found.sum() + true.sum()), 0.8)

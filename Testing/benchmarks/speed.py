@@ -119,8 +119,8 @@ def measure_warm(image: Path, model: str) -> dict[str, float]:
     from CardiacSegLib.inference.segmenter import Segmenter
 
     volume = read_image(image)
-    segmenter = Segmenter.load(model, "cpu")
-    on_grid = Stack.from_volume(volume.array, volume.affine).on_grid(segmenter.grid)
+    segmenter, single = Segmenter.load(model, "cpu"), Segmenter.load(model, "cpu", turns=1)
+    on_grid = Stack.from_volume(volume.array, volume.affine).on_grid(single.grid)
     network = zoo_network()
     slices = torch.rand(SLICES, 1, SIZE, SIZE)
 
@@ -133,8 +133,11 @@ def measure_warm(image: Path, model: str) -> dict[str, float]:
             network(slices)
 
     return {
-        "CardiacSeg, array to labels": warm(lambda: segmenter.segment(volume.array, volume.affine)),
-        "CardiacSeg, network alone": warm(lambda: segmenter.probabilities(on_grid)),
+        f"CardiacSeg, array to labels, {segmenter.turns} turn(s)": warm(
+            lambda: segmenter.segment(volume.array, volume.affine)
+        ),
+        "CardiacSeg, array to labels, single pass": warm(lambda: single.segment(volume.array, volume.affine)),
+        "CardiacSeg, network alone, single pass": warm(lambda: single.probabilities(on_grid)),
         "MONAI zoo network alone, float32": warm(zoo_float32),
         "MONAI zoo network alone, the CPU's best precision": warm(zoo_native),
     }
