@@ -85,8 +85,9 @@ def run(study: Study, segmenter: Segmenter, folder: Path) -> None:
     for phase, frame in phases.items():
         stem = f"{study.name}_{phase}" if phase else study.name
         files.append(save_segmentation(nodes[frame][1], folder / f"{stem}.seg.nrrd"))
-        files.append(folder / f"{stem}.nii.gz")
-        write_image(files[-1], Image(image_from_volume_node(nodes[frame][0])[0], study.image.affine))
+        if study.image.array.ndim == 4:  # of a volume the person has the file already
+            files.append(folder / f"{stem}.nii.gz")
+            write_image(files[-1], Image(image_from_volume_node(nodes[frame][0])[0], study.image.affine))
     print(f"{study.name}: {len(nodes)} phase(s) segmented in {seconds:.1f} s, {seconds / len(nodes):.2f} s each")
     _print_measures(function)
     if study.truth is not None:

@@ -122,6 +122,15 @@ class TestARun:
         assert set(told[-1]["dice"]) == set(CANONICAL)
         assert told[-1]["dice"]["LV"] > told[0]["dice"]["LV"]
         assert all(event["seconds_left"] >= 0 for event in told)
+        assert (events[-1]["event"], events[-1]["bundle"]) == ("result", "bundle")
+
+    def test_that_fails_ends_its_events_with_the_error(self, a_small_config, tmp_path):
+        config = replace(a_small_config, start=str(tmp_path / "no bundle"))
+        with pytest.raises(CardiacSegError, match="no such model folder"):
+            train(config, tmp_path / "run", Listener())
+        events, _ = read_events(tmp_path / "run" / "events.jsonl")
+        assert events[-1]["event"] == "error"
+        assert "no such model folder" in events[-1]["message"]
         assert 0 < listener.told["loss"] < 1
 
     def test_keeps_a_checkpoint_and_its_configuration(self, a_run, a_small_config):
