@@ -123,6 +123,7 @@ class TestARun:
         assert told[-1]["dice"]["LV"] > told[0]["dice"]["LV"]
         assert all(event["seconds_left"] >= 0 for event in told)
         assert (events[-1]["event"], events[-1]["bundle"]) == ("result", "bundle")
+        assert 0 < listener.told["loss"] < 1
 
     def test_that_fails_ends_its_events_with_the_error(self, a_small_config, tmp_path):
         config = replace(a_small_config, start=str(tmp_path / "no bundle"))
@@ -131,7 +132,6 @@ class TestARun:
         events, _ = read_events(tmp_path / "run" / "events.jsonl")
         assert events[-1]["event"] == "error"
         assert "no such model folder" in events[-1]["message"]
-        assert 0 < listener.told["loss"] < 1
 
     def test_keeps_a_checkpoint_and_its_configuration(self, a_run, a_small_config):
         folder, bundle, _ = a_run
