@@ -287,11 +287,12 @@ def write_image(path: Path | str, image: Image) -> None:
     Raises:
         CardiacSegError: as :func:`write_labels`.
     """
-    write_labels_or_image = _write_nifti if extension_of(path, (".nii", ".nii.gz")) else _write_nrrd
-    if write_labels_or_image is _write_nrrd and (image.array.ndim == 4 or not extension_of(path, (".nrrd",))):
+    write = {".nii": _write_nifti, ".nii.gz": _write_nifti, ".nrrd": _write_nrrd}
+    extension = extension_of(path, tuple(write))
+    if not extension or (extension == ".nrrd" and image.array.ndim == 4):
         raise CardiacSegError(f"{path}: give a name that ends in .nii.gz, or in .nrrd for a single volume")
     with replacing(path) as temporary:
-        write_labels_or_image(temporary, image.array, image)
+        write[extension](temporary, image.array, image)
 
 
 def _write_nifti(path: Path, array: np.ndarray, image: Image) -> None:

@@ -53,7 +53,9 @@ class Segmenter:
         self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto", turns: int | None = None) -> Segmenter:
+    def load(
+        cls, model: str | Path | Bundle = DEFAULT_MODEL, device: str = "auto", turns: int | None = None
+    ) -> Segmenter:
         """Load a model by its name, or from the folder of its bundle.
 
         Args:

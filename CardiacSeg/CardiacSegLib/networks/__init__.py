@@ -10,12 +10,8 @@ from CardiacSegLib.errors import CardiacSegError
 if TYPE_CHECKING:
     import torch
 
-#: Class path by name. A bundle's network is built only from these, so that its configuration cannot call anything else.
-NETWORKS: Mapping[str, str] = {
-    "DynUNet": "monai.networks.nets.DynUNet",
-    "UNet": "monai.networks.nets.UNet",
-    "BasicUNet": "monai.networks.nets.BasicUNet",
-}
+#: Classes of monai.networks.nets. A bundle's network is one of these, so that its configuration calls nothing else.
+NETWORKS = ("DynUNet", "UNet", "BasicUNet")
 
 
 def dynunet_definition(filters: tuple[int, ...], classes: int, channels: int = 1) -> dict[str, Any]:

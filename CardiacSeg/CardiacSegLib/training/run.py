@@ -257,9 +257,8 @@ class Trainer:
 
     def save_checkpoint(self, path: Path) -> None:
         """Keep the weights, replacing the former checkpoint only once the new one is whole."""
-        temporary = path.with_suffix(".partial")
-        torch.save({"network": self.network.state_dict(), "step": self.step}, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save({"network": self.network.state_dict(), "step": self.step}, temporary)
 
 
 def one_cycle(done: float, highest: float) -> float:
