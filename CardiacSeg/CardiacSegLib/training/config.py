@@ -45,10 +45,10 @@ class TrainingConfig:
     turns: int = 1
     filters: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     spacing: float = 1.5
-    crop: int = 160
+    crop: int = 128
     batch_size: int = 16
     learning_rate: float = 2e-3
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     ema_decay: float = 0.999
     seed: int = 0
     device: str = "auto"

@@ -192,7 +192,7 @@ class Trainer:
             self._live, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
         self._optimizer = torch.optim.AdamW(self._live.parameters(), weight_decay=config.weight_decay)
-        self._loss = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
+        self._loss = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
         self._augment = CardiacMRAugmentation(shift=_SHIFT * config.crop, neighbors=config.neighbors)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._last_step = max(1, config.epochs * len(store) // config.batch_size)
