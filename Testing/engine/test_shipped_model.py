@@ -54,7 +54,7 @@ def test_it_was_trained_on_the_shipped_split_and_on_no_held_out_patient(the_fact
 
 
 def test_it_is_no_worse_than_the_model_that_shipped_before(the_facts: dict) -> None:
-    assert the_facts["training"]["validation_dice"]["all"]["mean"] >= 0.910
+    assert the_facts["training"]["validation_dice"]["all"]["mean"] >= 0.914
 
 
 def test_it_finds_the_phantom_and_its_ejection_fraction(the_model: Segmenter) -> None:
