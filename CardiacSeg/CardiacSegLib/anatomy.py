@@ -39,7 +39,46 @@ ACDC: LabelConvention = {"RV": 1, "MYO": 2, "LV": 3}
 CAMUS: LabelConvention = {"LV": 1, "MYO": 2, "LA": 3}
 
 #: Conventions that can be named on the command line. M&Ms and the MONAI zoo number their labels as the canonical one.
-LABEL_CONVENTIONS: Mapping[str, LabelConvention] = {"canonical": CANONICAL, "acdc": ACDC}
+LABEL_CONVENTIONS: Mapping[str, LabelConvention] = {"canonical": CANONICAL, "acdc": ACDC, "camus": CAMUS}
+
+#: Some data sets number their structures in hundreds; a number beyond this is a slip.
+_LARGEST_NUMBER = 65535
+
+
+def parse_labels(text: str) -> LabelConvention:
+    """The convention that a person wrote: ``1=LV,2=MYO``, or a name such as ``acdc``.
+
+    Raises:
+        CardiacSegError: where the text is neither, or gives a number or a structure twice.
+    """
+    named = LABEL_CONVENTIONS.get(text.strip().lower())
+    if named is not None:
+        return named
+    pairs = [_parse_label(part, text) for part in text.split(",")]
+    for what, found in (("number", [number for number, _ in pairs]), ("structure", [name for _, name in pairs])):
+        twice = next((item for item in found if found.count(item) > 1), None)
+        if twice is not None:
+            raise CardiacSegError(f"labels '{text}': the {what} {twice} stands twice; give each once")
+    return {name: number for number, name in pairs}
+
+
+def _parse_label(part: str, text: str) -> tuple[int, str]:
+    number, equals, name = (piece.strip() for piece in part.partition("="))
+    if not equals:
+        known = ", ".join(LABEL_CONVENTIONS)
+        raise CardiacSegError(f"labels '{text}': '{part}' is no NUMBER=STRUCTURE; write them as 1=LV,2=MYO, or {known}")
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= _LARGEST_NUMBER):
+        raise CardiacSegError(
+            f"labels '{text}': '{number}' is no number from 1 to {_LARGEST_NUMBER}; 0 is always the background"
+        )
+    if name.upper() not in STRUCTURES:
+        raise CardiacSegError(f"labels '{text}': structure '{name}' is not known; choose from {', '.join(STRUCTURES)}")
+    return int(number), name.upper()
+
+
+def labels_text(convention: LabelConvention) -> str:
+    """A convention as :func:`parse_labels` reads it, by number: ``1=LV,2=MYO``."""
+    return ",".join(f"{number}={name}" for name, number in sorted(convention.items(), key=lambda item: item[1]))
 
 
 def relabel(labels: np.ndarray, source: LabelConvention, target: LabelConvention) -> np.ndarray:

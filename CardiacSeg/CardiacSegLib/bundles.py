@@ -188,6 +188,9 @@ def write_bundle(
     convention: LabelConvention,
     facts: Mapping[str, Any],
     turns: int = 1,
+    *,
+    description: str = "",
+    modality: str = "MR",
 ) -> Bundle:
     """Write a bundle: weights in half precision, metadata, and the configuration that MONAI runs.
 
@@ -199,6 +202,8 @@ def write_bundle(
         grid, convention: what it was trained on.
         facts: about the training; they go into the metadata.
         turns: over how many turned copies of an image its probabilities are averaged.
+        description: one line for people; made from the structures where it is empty.
+        modality: of the images.
     """
     import torch
 
@@ -208,7 +213,16 @@ def write_bundle(
         torch.save(_halved(network.state_dict()), path)
     _write_json(folder / INFERENCE, _inference_config(definition, grid, convention, turns))
     # The metadata comes last: a folder without it is no bundle, so that a run that was cut off leaves none behind.
-    _write_json(folder / METADATA, _metadata(folder, name, grid, convention, facts, turns))
+    description = description or f"{', '.join(convention)} in {modality} images"
+    metadata = _metadata(name, description, modality, grid, convention)
+    metadata["cardiacseg"] = {
+        "grid": asdict(grid),
+        "labels": dict(convention),
+        "turns": turns,
+        "sha256": sha256(folder / WEIGHTS),
+        "training": dict(facts),
+    }
+    _write_json(folder / METADATA, metadata)
     return Bundle.read(folder)
 
 
@@ -248,7 +262,7 @@ def _inference_config(
         "image": "image.nii.gz",
         "output": "labels.nii.gz",
         "device": "auto",
-        "network_def": {**definition, "_target_": f"monai.networks.nets.{definition['_target_']}"},
+        "network_def": dict(definition),
         "workflow": {
             "_target_": "CardiacSegLib.inference.monai_bundle.SegmentationRun",
             "network": "@network_def",
@@ -266,14 +280,9 @@ def _inference_config(
 
 
 def _metadata(
-    folder: Path,
-    name: str,
-    grid: ModelGrid,
-    convention: LabelConvention,
-    facts: Mapping[str, Any],
-    turns: int,
+    name: str, description: str, modality: str, grid: ModelGrid, convention: LabelConvention
 ) -> dict[str, Any]:
-    """MONAI's metadata, with CardiacSeg's own beside it."""
+    """MONAI's metadata, without what CardiacSeg keeps beside it."""
     names = ["background", *sorted(convention, key=convention.get)]
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -285,8 +294,8 @@ def _metadata(
         "numpy_version": _version("numpy"),
         "required_packages_version": {"cardiacseg": __version__},
         "name": name,
-        "task": "Segmentation of the heart in short-axis cine MR",
-        "description": "Left ventricle, myocardium and right ventricle in short-axis cine MR, slice by slice",
+        "task": f"Segmentation of the heart in {modality} images",
+        "description": description,
         "authors": "CardiacSeg contributors",
         "copyright": "CardiacSeg contributors",
         "network_data_format": {
@@ -294,7 +303,7 @@ def _metadata(
                 "image": {
                     "type": "image",
                     "format": "magnitude",
-                    "modality": "MR",
+                    "modality": modality,
                     "num_channels": grid.channels,
                     "spatial_shape": [f"{grid.multiple}*n", f"{grid.multiple}*n"],
                     "dtype": "float32",
@@ -318,13 +327,6 @@ def _metadata(
                     "channel_def": {str(number): name for number, name in enumerate(names)},
                 }
             },
-        },
-        "cardiacseg": {
-            "grid": asdict(grid),
-            "labels": dict(convention),
-            "turns": turns,
-            "sha256": sha256(folder / WEIGHTS),
-            "training": dict(facts),
         },
     }
 

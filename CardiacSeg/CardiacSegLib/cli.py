@@ -10,12 +10,12 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib import __version__
-from CardiacSegLib.anatomy import LABEL_CONVENTIONS, LabelConvention, relabel
+from CardiacSegLib.anatomy import LABEL_CONVENTIONS, LabelConvention, parse_labels, relabel
 from CardiacSegLib.bundles import DEFAULT_MODEL, list_models
 from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
 from CardiacSegLib.errors import CardiacSegError
@@ -33,6 +33,7 @@ from CardiacSegLib.jobs.events import EventWriter
 
 if TYPE_CHECKING:
     from CardiacSegLib.inference.segmenter import Segmenter
+    from CardiacSegLib.training.config import TrainingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--events", action="store_true", help="print one JSON event a line instead of text for people")
-    for add in (_add_segment, _add_models, _add_phantom, _add_train):
+    for add in (_add_segment, _add_models, _add_phantom, _add_dataset, _add_train):
         add(commands, common)
     return parser
 
@@ -167,20 +168,24 @@ def _add_phantom(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_phantom)
 
 
+def _add_dataset(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("dataset", parents=[common], help="say what a data set holds and what is wrong")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of labeled cases, or a file that lists them")
+    parser.add_argument("--layout", default="", metavar="NAME", help="how files are arranged (default: recognized)")
+    parser.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw a few cases with their labels")
+    parser.set_defaults(run=_dataset)
+
+
 def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
+    from CardiacSegLib.training.config import add_options
+
     parser = commands.add_parser("train", parents=[common], help="train a model on labeled cases")
-    parser.add_argument("--dataset", required=True, metavar="FOLDER", help="patients in the layout of ACDC")
-    parser.add_argument("--output", required=True, type=Path, metavar="RUN", help="folder of the run; gets RUN/bundle")
-    parser.add_argument("--split", default="", metavar="JSON", help="folds; made from the patients where not given")
-    parser.add_argument("--fold", type=int, default=0, help="fold held out for validation (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=0.0, help="time budget; the schedule ends on time")
-    parser.add_argument("--epochs", type=int, default=80, help="where no minutes are given (default: %(default)s)")
-    parser.add_argument("--neighbors", type=int, default=1, help="slices seen on either side (default: %(default)s)")
-    parser.add_argument("--turns", type=int, default=1, choices=(1, 8), help="turned copies that the model averages")
-    parser.add_argument("--start", default="", metavar="BUNDLE", help="model whose weights the training starts from")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run; gets RUN/bundle")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped or killed")
+    parser.add_argument("--recipe", default="", metavar="NAME", help="configuration to begin with; see --list")
+    parser.add_argument("--list", action="store_true", help="list recipes, networks, losses and what else can be named")
+    add_options(parser.add_argument_group("configuration"))
     parser.set_defaults(run=_train)
 
 
@@ -226,6 +231,8 @@ def _segment_one(
 ) -> VentricularFunction:
     numbers = _numbers_on_disk(segmenter.convention, labels_on_disk)
     image = read_image(request.image)
+    if not image.spacing_known:
+        report.warn(f"{request.image}: says no spacing; 1 mm is assumed, so that volumes and areas mean nothing")
     check_label_format(request.labels, image.array.shape)
     try:
         labels = segmenter.segment(image.array, image.affine, lambda done: report.progress((number + done) / count))
@@ -339,16 +346,69 @@ def _phantom(options: argparse.Namespace, report: Report) -> int:
     return 0
 
 
+def _dataset(options: argparse.Namespace, report: Report) -> int:
+    from CardiacSegLib.datasets.report import draw_samples, examine_dataset, report_fields
+    from CardiacSegLib.datasets.report_text import report_text
+
+    labels = parse_labels(options.labels) if options.labels else None
+    report.stage("read", f"reading {options.folder}")
+    found = examine_dataset(options.folder, options.layout, labels, report.progress)
+    fields = report_fields(found)
+    if options.picture and found.facts:
+        fields["picture"] = str(draw_samples(found, options.picture))
+    report.result(report_text(found), **fields)
+    return 1 if found.unusable() else 0
+
+
 def _train(options: argparse.Namespace, report: Report) -> int:
-    from CardiacSegLib.training.config import TrainingConfig
+    from CardiacSegLib.training.config import given_options
 
-    known = {field.name for field in fields(TrainingConfig)}
-    config = TrainingConfig(**{name: value for name, value in vars(options).items() if name in known})
-    config.check()
-    from CardiacSegLib.training.run import train
+    if options.list:
+        return _list_choices(report)
+    changes = given_options(options)
+    if not options.resume:
+        config = _configured(options, changes)
+        config.check()
+    elif options.output or options.recipe:
+        raise CardiacSegError("--resume goes on in its own folder with its own recipe; leave out --output and --recipe")
+    from CardiacSegLib.training.run import resume, train
 
-    bundle = train(config, options.output, report)
+    bundle = resume(options.resume, report, changes) if options.resume else train(config, options.output, report)
     report.result(str(bundle.folder), bundle=str(bundle.folder))
+    return 0
+
+
+def _configured(options: argparse.Namespace, changes: dict[str, Any]) -> TrainingConfig:
+    """The configuration of a new run: that of the recipe, with what the command line changes."""
+    from CardiacSegLib.training.config import TrainingConfig
+    from CardiacSegLib.training.recipes import find_recipe
+
+    if not options.output:
+        raise CardiacSegError("--output is missing; name the folder of the run, or the run to go on with by --resume")
+    if options.recipe:
+        return find_recipe(options.recipe).with_changes(changes)
+    return TrainingConfig.from_mapping(changes, "command line")
+
+
+def _list_choices(report: Report) -> int:
+    from CardiacSegLib.datasets.layouts import LAYOUTS
+    from CardiacSegLib.networks import NETWORKS
+    from CardiacSegLib.training.choices import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
+    from CardiacSegLib.training.recipes import list_recipes
+
+    lists = {
+        "recipe": {recipe.name: recipe.line for recipe in list_recipes()},
+        "network": {name: entry.line for name, entry in NETWORKS.items()},
+        "loss": LOSSES,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "augmentation": AUGMENTATIONS,
+        "layout": {name: layout.TITLE for name, layout in LAYOUTS.items()},
+    }
+    for option, lines in lists.items():
+        width = max(map(len, lines))
+        text = "\n".join(f"  {name:{width}}  {line}" for name, line in lines.items())
+        report.result(f"--{option}\n{text}\n", option=option, choices=dict(lines))
     return 0
 
 

@@ -20,11 +20,14 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name and give it its own only once it is whole.
 
     The body writes to the path that it is given, which has the same extension; where the body raises, the temporary
     file goes and whatever stood at ``path`` stays as it was.
+
+    Args:
+        synced: wait until the disk has the content, so that not even a power failure leaves a file of zeros.
 
     Raises:
         CardiacSegError: where the folder does not exist or cannot be written to, or the disk is full.
@@ -42,6 +45,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         _match_permissions(temporary)
+        if synced:
+            _sync(temporary)
         temporary.replace(path)
     except OSError as error:
         raise CardiacSegError(
@@ -49,6 +54,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def _match_permissions(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Slicer reads with ITK, so the geometry of a NIfTI file is asked of ITK here too: a header that says different things in
 different fields (ACDC: true spacing in pixdim, 1 mm in the sform) then means the same here as there. Voxels are read by
-nibabel and pynrrd, because ITK fills what a truncated file lacks with zeros and says nothing.
+nibabel, pynrrd and Pillow, because ITK fills what a truncated file lacks with zeros and says nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _NIFTI_HEADER_SIZE = 348
 #: A header that claims more voxels than this is damaged; a cine of 30 phases of 20 slices of 512 x 512 has 1.6e8.
 _MOST_VOXELS = 2**31
 
-IMAGE_EXTENSIONS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+#: Pictures say nothing of space: read as one slice, of 1 mm pixels, that knows that it does not know them.
+PICTURE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+IMAGE_EXTENSIONS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", *PICTURE_EXTENSIONS)
 LABEL_EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 #: NIfTI header fields that place voxels in space; a label file gets them from its image bit for bit.
@@ -47,12 +49,15 @@ class Image:
         affine: 4 x 4, float64, index to RAS millimeters.
         path: the file it came from, if any.
         header: the fields of that file which hold its geometry, as they stood in it.
+        spacing_known: False where the file says no spacing (PNG and other pictures): the affine then has 1 mm, and
+            what is measured with it counts pixels.
     """
 
     array: np.ndarray
     affine: np.ndarray
     path: Path | None = None
     header: Mapping[str, Any] = field(default_factory=dict)
+    spacing_known: bool = True
 
 
 def extension_of(path: Path | str, known: Sequence[str]) -> str:
@@ -81,6 +86,7 @@ def read_image(path: Path | str) -> Image:
     if not extension:
         raise CardiacSegError(f"{path}: not a known image format; give one of {', '.join(IMAGE_EXTENSIONS)}")
     readers = {".nii": _read_nifti, ".nii.gz": _read_nifti, ".nrrd": _read_nrrd, ".nhdr": _read_nrrd}
+    readers |= dict.fromkeys(PICTURE_EXTENSIONS, _read_picture)
     image = readers.get(extension, _read_itk)(path)
     _check(image)
     return image
@@ -242,6 +248,37 @@ def _read_itk(path: Path) -> Image:
     array = sitk.GetArrayFromImage(image).T
     array = array.reshape(array.shape + (1,) * (3 - array.ndim))
     return Image(array, _affine(image.GetSpacing(), image.GetDirection(), image.GetOrigin()), path)
+
+
+def _read_picture(path: Path) -> Image:
+    """One slice (columns, rows, 1) with the first pixel top left, which is right and front, as ITK places a picture."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as picture:
+            _check_size(picture.size, path)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise CardiacSegError(f"{path}: holds {picture.n_frames} pictures; give each a file of its own")
+            array = _gray_values(picture, path)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise _not_readable(path, error) from error
+    # Dots per inch, where a picture has them, tell how large to print it: they are no spacing.
+    return Image(np.ascontiguousarray(array.T[..., None]), _LPS_TO_RAS.copy(), path, spacing_known=False)
+
+
+def _gray_values(picture: Any, path: Path) -> np.ndarray:
+    """The pixels of a Pillow image (rows, columns); those of a palette of colors are its indices, as masks use them."""
+    palette = picture.getpalette() if picture.mode == "P" else None
+    if picture.mode == "1" or (palette and palette[0::3] == palette[1::3] == palette[2::3]):
+        picture = picture.convert("L")
+    array = np.asarray(picture)
+    if array.ndim == 3:
+        # Programs often save gray as color, with an opaque alpha.
+        colors = array[..., : 3 if array.shape[2] >= 3 else 1]
+        if (colors != colors[..., :1]).any() or picture.mode not in ("LA", "RGB", "RGBA"):
+            raise CardiacSegError(f"{path}: has colors; convert it to a grayscale image")
+        array = colors[..., 0]
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def write_labels(path: Path | str, labels: np.ndarray, image: Image, convention: LabelConvention) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of a result: every slice with the contours of what was found."""
+"""Pictures with contours: of a result every slice, of a data set a few of its cases."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ _FAINT = "#9aa0a6"
 _MARGIN_MM = 18.0
 _TILES_ACROSS = 8
 _TILE_INCHES = 1.9
+_SAMPLES_ACROSS = 3
+_SAMPLE_INCHES = 2.6
 _DPI = 150
 
 
@@ -68,6 +70,81 @@ def contour_picture(
     window = _window(np.any([stack > 0 for _, _, stack in tiles], axis=(0, 1)), view.spacing)
     figure = _figure(tiles, view, window, affine, title, convention)
     return _save(figure, Path(path))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One case of a data set: what is written on it, arrays (I, J, K), index to RAS mm, and the labels' convention."""
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+    affine: np.ndarray
+    convention: LabelConvention
+
+
+def sample_picture(samples: Sequence[Sample], path: str | os.PathLike[str], *, title: str | None = None) -> Path:
+    """Write a PNG with one tile for each of a few cases: the middle one of its labeled slices, with the contours.
+
+    Args:
+        samples: at least one; they may differ in size, spacing and convention.
+        path: the file to write; it appears only once complete.
+        title: a line above the picture.
+
+    Returns:
+        The path written.
+
+    Raises:
+        CardiacSegError: where the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    across = min(_SAMPLES_ACROSS, len(samples))
+    down = math.ceil(len(samples) / across)
+    gap, side, top, bottom = 0.08, 0.2, 0.2 + 0.35 * bool(title), 0.5
+    step = _SAMPLE_INCHES + gap
+    width, height = max(2 * side + across * step - gap, 6.0), top + bottom + down * step - gap
+    indent = (width - across * step + gap) / 2
+    figure = Figure((width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    for number, sample in enumerate(samples):
+        row, column = divmod(number, across)
+        place = indent + column * step, height - top - row * step - _SAMPLE_INCHES, _SAMPLE_INCHES, _SAMPLE_INCHES
+        axes = figure.add_axes(tuple(np.divide(place, (width, height, width, height))))
+        _draw_sample(axes, sample)
+    if title:
+        figure.text(indent / width, 1 - 0.32 / height, title, color=_TEXT, fontsize=12, weight="bold")
+    _write_legend(figure, [name for name in STRUCTURES if any(_holds(sample, name) for sample in samples)])
+    return _save(figure, Path(path))
+
+
+def _draw_sample(axes: Axes, sample: Sample) -> None:
+    view = SliceView.of_stack(sample.image.shape, sample.affine)
+    labels = view.slices(sample.labels)
+    labeled = np.flatnonzero(labels.any(axis=(1, 2)))
+    middle = labeled[len(labeled) // 2] if len(labeled) else len(labels) // 2
+    window = _square(_window(labels[middle] > 0, view.spacing), labels.shape[1:], view.spacing)
+    image = view.slices(sample.image)[middle][window]
+    _draw_tile(axes, image, labels[middle][window], view, _gray_limits(image), sample.convention)
+    axes.set_adjustable("datalim")  # the tiles stay as large as each other, though their pixels are not
+    _write_in(axes, sample.name)
+
+
+def _square(window: tuple[slice, slice], shape: Sequence[int], spacing: Sequence[float]) -> tuple[slice, slice]:
+    """The window, its shorter side made as long in millimeters as its longer one, moved where the slice ends."""
+    side = max((part.stop - part.start) * step for part, step in zip(window, spacing))
+    return tuple(
+        _stretched(part, min(round(side / step), size), size) for part, step, size in zip(window, spacing, shape)
+    )
+
+
+def _stretched(part: slice, length: int, size: int) -> slice:
+    """A part of an axis of ``size``, made ``length`` long about its center, as near as the ends of the axis allow."""
+    start = min(max((part.start + part.stop - length) // 2, 0), size - length)
+    return slice(start, start + length)
+
+
+def _holds(sample: Sample, name: str) -> bool:
+    return name in sample.convention and bool((sample.labels == sample.convention[name]).any())
 
 
 @dataclass(frozen=True)
@@ -129,6 +206,7 @@ def _figure(
     height = top + bottom + bands * len(tiles) * (tile_height + gap) + (bands - 1) * band_gap
     figure = Figure((width, height), dpi=_DPI, facecolor=_BACKGROUND)
     indent = (width - across * (_TILE_INCHES + gap) + gap + left - 0.2) / 2
+    phases = [phase for phase, _, _ in tiles]
     for row, (phase, image, labels) in enumerate(tiles):
         limits = _gray_limits(image[(slice(None), *window)])
         for number in range(len(image)):
@@ -143,7 +221,7 @@ def _figure(
                 center = (y + tile_height / 2) / height
                 figure.text((x - 0.16) / width, center, phase.name, color=_TEXT, rotation=90, va="center", ha="center")
     _write_heading(figure, tiles, affine, title, convention)
-    _write_legend(figure, tiles, convention)
+    _write_legend(figure, [name for name in convention if any((p.labels == convention[name]).any() for p in phases)])
     return figure
 
 
@@ -237,14 +315,11 @@ def _write_heading(
         below += 0.22
 
 
-def _write_legend(
-    figure: Figure, tiles: Sequence[tuple[_Phase, np.ndarray, np.ndarray]], convention: LabelConvention
-) -> None:
+def _write_legend(figure: Figure, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    shown = [name for name in convention if any((phase.labels == convention[name]).any() for phase, _, _ in tiles)]
-    lines = [Line2D([], [], color=_rgb(STRUCTURES[name].color), linewidth=2.0) for name in shown]
-    titles = [STRUCTURES[name].title for name in shown]
+    lines = [Line2D([], [], color=_rgb(STRUCTURES[name].color), linewidth=2.0) for name in names]
+    titles = [STRUCTURES[name].title for name in names]
     if lines:
         legend = figure.legend(lines, titles, loc="lower center", ncols=len(lines), frameon=False, fontsize=8.5)
         for text in legend.get_texts():

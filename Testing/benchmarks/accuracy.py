@@ -1,10 +1,10 @@
-"""Dice of a model on the fold of ACDC that it was not trained on, and what turning the images costs.
+"""Dice of a model on the patients that it was validated on, and what turning the images costs.
 
     python Testing/benchmarks/accuracy.py --dataset ACDC/training
     python Testing/benchmarks/accuracy.py --dataset ACDC/training --copies 10
 
-The second form segments the eight turned and flipped copies of that many volumes: the array alone is turned first, then
-the array with its affine.
+Which patients these are stands in the model's own metadata; none of them was trained on. The second form segments the
+eight turned and flipped copies of that many volumes: the array alone is turned first, then the array with its affine.
 """
 
 from __future__ import annotations
@@ -15,16 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from CardiacSegLib.anatomy import relabel
-from CardiacSegLib.bundles import DEFAULT_MODEL
-from CardiacSegLib.datasets import acdc
-from CardiacSegLib.datasets.cases import Case
-from CardiacSegLib.datasets.splits import read_folds, split_cases
+from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle, read_training_facts
+from CardiacSegLib.datasets.cases import Case, read_case
+from CardiacSegLib.datasets.layouts import find_cases
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.evaluation.validation import dice_table, mean_dice, score_cases
-from CardiacSegLib.images import read_image
 from CardiacSegLib.inference.segmenter import Segmenter
-from CardiacSegLib.resources import resource_folder
 
 
 def turns(array: np.ndarray, affine: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -54,8 +50,7 @@ def score_turns(segmenter: Segmenter, cases: list[Case]) -> dict[tuple[str, str]
     """Mean Dice of each case for each copy, by (with or without affine, name of the copy)."""
     scores: dict[tuple[str, str], list[float]] = {}
     for case in cases:
-        image, reference = read_image(case.image), read_image(case.labels)
-        truth = relabel(reference.array, case.convention, segmenter.convention)
+        image, truth = read_case(case, segmenter.convention)
         copies = zip(turns(image.array, image.affine), turns(truth, image.affine))
         for (name, array, affine), (_, labels, _) in copies:
             for kind, used in (("array alone", image.affine), ("array and affine", affine)):
@@ -64,19 +59,31 @@ def score_turns(segmenter: Segmenter, cases: list[Case]) -> dict[tuple[str, str]
     return scores
 
 
+def validation_cases(dataset: Path, bundle: Bundle) -> list[Case]:
+    """The cases of the patients that a model was validated on, with labels for all that it knows."""
+    facts = read_training_facts(bundle.folder)
+    held_out = set(facts["patients_validated_on"])
+    cases = [case for case in find_cases(dataset) if case.patient in held_out]
+    found = {case.patient for case in cases}
+    if found != held_out or found & set(facts["patients_trained_on"]):
+        raise SystemExit(
+            f"{dataset}: is not what {bundle.name} was validated on ({len(found)} of {len(held_out)} patients)"
+        )
+    return [case for case in cases if set(bundle.convention) <= set(case.convention)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dataset", type=Path, required=True, help="the ACDC training patients")
-    parser.add_argument("--split", type=Path, default=resource_folder() / "Splits" / "acdc.json")
-    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--dataset", type=Path, required=True, help="the data set that the model was trained on")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--copies", type=int, default=0, metavar="N", help="segment the copies of N volumes")
     parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
     options = parser.parse_args()
-    _, cases = split_cases(acdc.find_cases(options.dataset), read_folds(options.split), options.fold)
-    segmenter = Segmenter.load(options.model, turns=options.turns)
+    bundle = find_bundle(options.model)
+    cases = validation_cases(options.dataset, bundle)
+    segmenter = Segmenter.load(bundle, turns=options.turns)
     if not options.copies:
-        print(f"{len(cases)} volumes of fold {options.fold}, Dice of {options.model}, {segmenter.turns} turn(s)\n")
+        print(f"{len(cases)} images, Dice of {bundle.name}, {segmenter.turns} turn(s)\n")
         print(dice_table(mean_dice(score_cases(segmenter, cases))))
         return
     step = max(1, len(cases) // options.copies)

@@ -13,6 +13,7 @@ from CardiacSegLib.images import Image, write_image
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
+from CardiacSegLib.training.config import TrainingConfig
 from phantoms import COARSE, write_acdc_patient
 
 
@@ -78,3 +79,20 @@ def an_acdc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(1, 11):
         write_acdc_patient(folder / f"patient{number:03d}", number, "NOR" if number % 2 else "DCM")
     return folder
+
+
+@pytest.fixture(scope="session")
+def a_small_config(an_acdc_folder: Path) -> TrainingConfig:
+    """A network and a grid so small that an epoch takes a tenth of a second."""
+    return TrainingConfig(
+        dataset=str(an_acdc_folder),
+        name="small",
+        filters=(8, 16, 32),
+        spacing=3.0,
+        crop=64,
+        window=96,
+        learning_rate=1e-2,
+        ema_decay=0.9,
+        device="cpu",
+        epochs=1,
+    )

@@ -321,7 +321,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights of another network": (other_weights({"a": torch.zeros(3)}), "no weights of this network"),
     "weights that are none": (other_weights([1, 2]), "no weights of this network"),
     "weights with code in them": (other_weights({"a": Path("x")}), "no weights of this network"),
-    "an unknown network": (network(lambda n: n.update(_target_="os.system")), "network 'system' is not known"),
+    "an unknown network": (network(lambda n: n.update(_target_="os.system")), "network 'os.system' is not known"),
     "an argument that no network has": (network(lambda n: n.update(color=1)), "network 'DynUNet' cannot be built"),
     "an argument that does not fit": (
         network(lambda n: n.update(filters=[8, 16])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -211,7 +212,8 @@ class TestAWrongCombination:
             ["beat"],
             [],
             ["phantom", "out", "--frames", "many"],
-            ["train"],
+            ["train", "--epochs", "many"],
+            ["train", "--turns", "3"],
         ],
     )
     def test_of_arguments_ends_with_the_usage_and_code_2(self, arguments, capsys):
@@ -219,6 +221,30 @@ class TestAWrongCombination:
             main(arguments)
         assert stopped.value.code == 2
         assert "usage: cardiacseg" in capsys.readouterr().err
+
+
+class TestTraining:
+    def test_lists_all_that_has_a_name_with_a_line(self, capsys):
+        assert main(["train", "--list"]) == 0
+        said = capsys.readouterr().out
+        for line in ("--recipe", "--network", "--loss", "--optimizer", "--schedule", "--augmentation", "--layout"):
+            assert f"{line}\n" in said
+        for name in ("short-axis-cine", "segnet", "lovasz-softmax", "adagrad", "polynomial", "ultrasound", "camus"):
+            assert re.search(rf"^  {name} +\S.{{20}}", said, re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "--output is missing"),
+            (["--dataset", "d"], "--output is missing"),
+            (["--resume", "r", "--output", "o"], "leave out --output"),
+            (["--resume", "r", "--recipe", "quick"], "leave out --output and --recipe"),
+            (["--resume", "no-run"], "no-run: no training run in it"),
+        ],
+    )
+    def test_says_what_is_missing(self, arguments, message, capsys):
+        assert main(["train", *arguments]) == 1
+        assert message in capsys.readouterr().err
 
 
 class TestModels:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from CardiacSegLib.anatomy import ACDC, CANONICAL
+from CardiacSegLib.anatomy import ACDC, CAMUS, CANONICAL, LABEL_CONVENTIONS, labels_text, parse_labels
 from CardiacSegLib.datasets import acdc
 from CardiacSegLib.datasets.cases import Case, read_case
-from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases, write_folds
+from CardiacSegLib.datasets.splits import (
+    PARTS,
+    cases_of_parts,
+    dominant_structures,
+    groups_or_structures,
+    layout_parts,
+    make_folds,
+    make_parts,
+    read_folds,
+    read_part_lists,
+    split_cases,
+    write_folds,
+)
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image, read_image, write_image, write_labels
 from CardiacSegLib.resources import resource_folder
@@ -93,6 +106,45 @@ class TestTheLayoutOfAcdc:
         spoil(a_patient)
         with pytest.raises(CardiacSegError, match=message):
             acdc.find_cases(a_patient.parent)
+
+
+class TestLabelsThatAPersonNames:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("1=LV,2=MYO", {"LV": 1, "MYO": 2}),
+            (" 3 = lv , 85=Rv", {"LV": 3, "RV": 85}),
+            ("500=LV", {"LV": 500}),
+            ("acdc", ACDC),
+            ("CAMUS", CAMUS),
+            ("canonical", CANONICAL),
+        ],
+    )
+    def test_are_numbers_with_structures_or_a_name(self, text, expected):
+        assert parse_labels(text) == expected
+
+    @pytest.mark.parametrize("convention", LABEL_CONVENTIONS.values())
+    def test_are_shown_as_they_are_written(self, convention):
+        assert parse_labels(labels_text(convention)) == convention
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "'' is no NUMBER=STRUCTURE; write them as 1=LV,2=MYO, or canonical, acdc, camus"),
+            ("1=LV,", "'' is no NUMBER=STRUCTURE"),
+            ("LV", "'LV' is no NUMBER=STRUCTURE"),
+            ("LV=1", "'LV' is no number from 1 to 65535"),
+            ("0=LV", "'0' is no number from 1 to 65535; 0 is always the background"),
+            ("70000=LV", "'70000' is no number"),
+            ("1.5=LV", "'1.5' is no number"),
+            ("1=LV,2=AORTA", "structure 'AORTA' is not known; choose from LV, MYO, RV, LA"),
+            ("1=LV,1=RV", "the number 1 stands twice"),
+            ("1=LV,2=lv", "the structure LV stands twice"),
+        ],
+    )
+    def test_that_mean_nothing_are_refused(self, text, message):
+        with pytest.raises(CardiacSegError, match=message):
+            parse_labels(text)
 
 
 class TestReadingACase:
@@ -185,7 +237,130 @@ class TestFolds:
             read_folds(tmp_path / "folds.json")
 
 
+class TestParts:
+    @pytest.fixture
+    def the_parts(self, a_hundred_patients) -> dict[str, list[str]]:
+        return make_parts(a_hundred_patients, (0.6, 0.2, 0.2))
+
+    def test_hold_every_patient_once(self, the_parts, a_hundred_patients):
+        assert list(the_parts) == list(PARTS)
+        patients = [patient for part in the_parts.values() for patient in part]
+        assert sorted(patients) == sorted({case.patient for case in a_hundred_patients})
+
+    def test_have_the_fractions_asked_for_in_every_group(self, the_parts, a_hundred_patients):
+        group_of = {case.patient: case.group for case in a_hundred_patients}
+        for part, size in (("train", 12), ("val", 4), ("test", 4)):
+            assert Counter(group_of[patient] for patient in the_parts[part]) == dict.fromkeys(
+                set(group_of.values()), size
+            )
+
+    def test_depend_on_the_seed_and_on_nothing_else(self, a_hundred_patients):
+        assert make_parts(a_hundred_patients, seed=3) == make_parts(a_hundred_patients[::-1], seed=3)
+        assert make_parts(a_hundred_patients, seed=3) != make_parts(a_hundred_patients, seed=4)
+
+    def test_keep_the_same_person_together(self, a_hundred_patients):
+        for seed in range(10):
+            parts = make_parts(a_hundred_patients, seed=seed, together=acdc.SAME_IMAGES)
+            assert any({"patient074", "patient076"} <= set(patients) for patients in parts.values())
+
+    def test_are_made_of_groups_too_small_to_balance(self):
+        parts = make_parts(some_cases(a="x", b="y", c="z", d="", e="x", f="v"), (0.5, 0.5, 0))
+        assert [len(patients) for patients in parts.values()] == [3, 3, 0]
+
+    @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.6, -0.1), (0.5, 0.2, 0.2)])
+    def test_of_fractions_that_are_none_are_refused(self, a_hundred_patients, fractions):
+        with pytest.raises(CardiacSegError, match="are not three shares of 1; give for example"):
+            make_parts(a_hundred_patients, fractions)
+
+    def test_of_too_few_patients_are_refused(self):
+        with pytest.raises(CardiacSegError, match="2 patients leave the test part empty"):
+            make_parts(some_cases(a="x", b="x"), (0.5, 0.3, 0.2))
+
+    def test_that_the_layout_makes_are_taken_over(self):
+        cases = [replace(case, part="train" if case.patient == "a" else "val") for case in some_cases(a="x", b="x")]
+        assert layout_parts(cases) == {"train": ["a"], "val": ["b"], "test": []}
+        assert layout_parts(some_cases(a="x")) == {}
+
+    def test_of_a_layout_that_tears_a_patient_apart_are_refused(self):
+        cases = [replace(case, part="train" if case.phase == "ED" else "val") for case in some_cases(a="x", b="x")]
+        with pytest.raises(CardiacSegError, match="the data set itself: patient a stands on two sides"):
+            layout_parts(cases)
+
+    def test_are_read_from_lists_of_patients(self, tmp_path):
+        assert read_part_lists(tmp_path) == {}
+        (tmp_path / "train.txt").write_text("a\n b \n\n", encoding="utf-8")
+        (tmp_path / "val.txt").write_text("c", encoding="utf-8")
+        assert read_part_lists(tmp_path) == {"train": ["a", "b"], "val": ["c"], "test": []}
+
+    def test_whose_lists_share_a_patient_or_cannot_be_read_are_refused(self, tmp_path):
+        (tmp_path / "train.txt").write_text("a\nb\n", encoding="utf-8")
+        (tmp_path / "test.txt").write_text("b\n", encoding="utf-8")
+        with pytest.raises(CardiacSegError, match="patient b stands on two sides"):
+            read_part_lists(tmp_path)
+        (tmp_path / "test.txt").write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(CardiacSegError, match=r"test\.txt: not a list of patients"):
+            read_part_lists(tmp_path)
+
+    def test_divide_the_cases_and_leave_out_who_is_in_none(self):
+        cases = some_cases(a="x", b="x", c="x", d="x")
+        found = cases_of_parts(cases, {"train": ["a"], "val": ["c"], "test": ["b"]})
+        assert {part: {case.patient for case in side} for part, side in found.items()} == {
+            **{"train": {"a"}, "val": {"c"}, "test": {"b"}}
+        }
+        assert sum(map(len, found.values())) == 6
+
+    @pytest.mark.parametrize(
+        ("parts", "together", "message"),
+        [
+            ({"train": ["a"], "val": ["a", "b"]}, (), "the split: patient a stands on two sides"),
+            ({"train": ["a"], "val": ["b"]}, [("a", "b")], "a and b are the same images; put both on one side"),
+            ({"train": ["a"], "val": ["z"]}, (), "leaves no case to validate on; name patients of this data for 'val'"),
+            ({"val": ["a"]}, (), "leaves no case to train on"),
+        ],
+    )
+    def test_that_cannot_be_trained_on_say_why(self, parts, together, message):
+        with pytest.raises(CardiacSegError, match=message):
+            cases_of_parts(some_cases(a="x", b="x"), parts, together=together)
+
+
+class TestWhatASplitBalances:
+    @pytest.fixture
+    def labeled_cases(self, tmp_path) -> list[Case]:
+        """Four patients without a group; LV fills most of a and b, MYO of c, and d has no labels."""
+        counts = {"a": (5, 1), "b": (9, 8), "c": (2, 3), "d": (0, 0)}
+        cases = []
+        for patient, (lv, myo) in counts.items():
+            labels = np.zeros(30, np.uint8)
+            labels[:lv], labels[lv : lv + myo] = ACDC["LV"], ACDC["MYO"]
+            path = tmp_path / f"{patient}.nii"
+            write_image(path, Image(labels.reshape(5, 3, 2), np.eye(4)))
+            cases.append(Case(patient, "", path, path, ACDC))
+        return cases
+
+    def test_is_the_structure_with_most_voxels_where_no_group_is_known(self, labeled_cases):
+        expected = {"a": "LV", "b": "LV", "c": "MYO", "d": ""}
+        assert dominant_structures(labeled_cases) == expected
+        assert groups_or_structures(labeled_cases) == expected
+
+    def test_counts_all_cases_of_a_patient(self, labeled_cases):
+        cases = [replace(case, patient="one") for case in labeled_cases[:2]] + [labeled_cases[2]]
+        assert dominant_structures([*cases, replace(cases[2], patient="one")])["one"] == "LV"
+
+    def test_is_the_group_where_one_is_known_and_no_label_is_read(self):
+        assert groups_or_structures(some_cases(a="x", b="")) == {"a": "x", "b": ""}
+
+    def test_is_balanced_in_folds_and_parts(self, labeled_cases):
+        cases = [replace(case, patient=f"{case.patient}{copy}") for case in labeled_cases[1:3] for copy in range(2)]
+        assert all({patient[0] for patient in fold} == {"b", "c"} for fold in make_folds(cases, 2))
+        halves = make_parts(cases, (0.5, 0.5, 0))
+        assert all({patient[0] for patient in halves[part]} == {"b", "c"} for part in ("train", "val"))
+
+
 class TestASplit:
+    def test_that_shows_one_person_on_two_sides_is_refused(self):
+        with pytest.raises(CardiacSegError, match="a and b are the same images"):
+            split_cases(some_cases(a="x", b="x"), [["a"], ["b"]], 0, together=[("a", "b")])
+
     def test_holds_one_fold_out_and_puts_no_patient_on_two_sides(self, a_hundred_patients):
         folds = make_folds(a_hundred_patients)
         for number, fold in enumerate(folds):

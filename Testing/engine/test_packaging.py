@@ -73,7 +73,7 @@ def test_the_code_imports_only_what_is_declared() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     required = re.search(r"^dependencies = \[\n(.*?)^\]", pyproject, re.DOTALL | re.MULTILINE)[1]
     names = {name.lower() for name in re.findall(r'"([\w-]+)', required)}
-    modules = {"pynrrd": "nrrd", "scikit-learn": "sklearn", "simpleitk": "SimpleITK"}
+    modules = {"pillow": "PIL", "pynrrd": "nrrd", "scikit-learn": "sklearn", "simpleitk": "SimpleITK"}
     declared = {modules.get(name, name) for name in names}
     imported = set()
     for name in shipped_files.files_under(ROOT / "CardiacSeg" / "CardiacSegLib", "*.py"):

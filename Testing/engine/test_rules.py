@@ -34,6 +34,9 @@ LIGHT = _modules(
     "jobs/*.py",
     "resources.py",
     "terminology.py",
+    "training/choices.py",
+    "training/config.py",
+    "training/recipes.py",
 )
 SHOWN_IN_SLICER = _modules("mrml/*.py")
 

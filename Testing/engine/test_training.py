@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -26,40 +29,10 @@ from CardiacSegLib.jobs.events import read_events
 from CardiacSegLib.training import augmentation
 from CardiacSegLib.training.augmentation import CardiacMRAugmentation, change_intensities
 from CardiacSegLib.training.config import TrainingConfig
-from CardiacSegLib.training.run import one_cycle, train
+from CardiacSegLib.training.recipes import find_recipe, list_recipes
+from CardiacSegLib.training.run import train
 from CardiacSegLib.training.store import SliceStore, load_store
-
-
-class Listener:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.stages: list[str] = []
-        self.fractions: list[float] = []
-        self.told: dict[str, object] = {}
-
-    def stage(self, name: str, text: str) -> None:
-        self.stages.append(name)
-
-    def progress(self, fraction: float, seconds_left: float | None = None, **fields: object) -> None:
-        self.fractions.append(fraction)
-        self.told.update(fields)
-
-
-@pytest.fixture(scope="session")
-def a_small_config(an_acdc_folder: Path) -> TrainingConfig:
-    """A network and a grid so small that an epoch takes a tenth of a second."""
-    return TrainingConfig(
-        dataset=str(an_acdc_folder),
-        name="small",
-        filters=(8, 16, 32),
-        spacing=3.0,
-        crop=64,
-        learning_rate=1e-2,
-        ema_decay=0.9,
-        device="cpu",
-        epochs=1,
-    )
+from listening import Listener
 
 
 @pytest.fixture(scope="session")
@@ -133,17 +106,41 @@ class TestARun:
         assert events[-1]["event"] == "error"
         assert "no such model folder" in events[-1]["message"]
 
-    def test_keeps_a_checkpoint_and_its_configuration(self, a_run, a_small_config):
+    def test_keeps_checkpoints_and_its_configuration(self, a_run):
         folder, bundle, _ = a_run
-        checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
-        assert checkpoint["step"] == 160
-        network = bundle.load_network()
-        network.load_state_dict(checkpoint["network"])
-        assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["epochs"] == 40
+        for name, step in (("last", 160), ("previous", 150)):
+            checkpoint = torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True)
+            assert checkpoint["trainer"]["step"] == step
+            bundle.load_network().load_state_dict(checkpoint["trainer"]["network"])
+        assert TrainingConfig.read(folder).epochs == 40
+
+    def test_writes_its_measures_as_a_table_with_a_line_for_each_validation(self, a_run):
+        folder, _, _ = a_run
+        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [int(row["step"]) for row in rows] == [10 * number for number in range(1, 17)]
+        measures = {"step", "epoch", "seconds", "learning_rate", "loss", "dice"}
+        assert set(rows[0]) == measures | {f"{kind}_{name}" for kind in ("dice", "iou") for name in CANONICAL}
+        assert float(rows[-1]["dice_LV"]) > float(rows[0]["dice_LV"])
+        for row in rows:
+            assert 0 <= float(row["iou_LV"]) <= float(row["dice_LV"]) <= 1
+        rates = [float(row["learning_rate"]) for row in rows]
+        assert max(rates) <= 1e-2
+        assert rates[-1] < 0.01 * max(rates)
+
+    def test_draws_its_curves_and_the_cases_as_they_improve(self, a_run):
+        folder, _, _ = a_run
+        pictures = sorted(path.name for path in (folder / "pictures").iterdir())
+        assert pictures == [f"step_{10 * number:07d}.png" for number in range(1, 17)]
+        for path in (folder / "curves.png", folder / "pictures" / pictures[0], folder / "pictures" / pictures[-1]):
+            with PIL.Image.open(path) as picture:
+                assert min(picture.size) > 200
+                assert len(picture.convert("RGB").getcolors(2**24)) > 50
 
     def test_names_no_place_of_the_machine_in_what_it_leaves(self, a_run, a_small_config):
         folder, _, _ = a_run
-        written = [path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl", ".md")]
+        written = [path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl", ".md", ".csv")]
+        written.remove(folder / "places.json")  # which is there for that, and for nobody else
         assert len(written) >= 5
         for path in written:
             text = path.read_text(encoding="utf-8")
@@ -152,7 +149,9 @@ class TestARun:
 
     def test_leaves_nothing_under_a_temporary_name(self, a_run):
         folder, _, _ = a_run
-        assert {path.name for path in folder.iterdir()} == {"bundle", "checkpoint.pt", "config.json", "events.jsonl"}
+        folders = {"bundle", "checkpoints", "pictures"} | ({"tensorboard"} if find_spec("tensorboard") else set())
+        files = {"config.json", "curves.png", "events.jsonl", "metrics.csv", "places.json", "split.json"}
+        assert {path.name for path in folder.iterdir()} == folders | files
         assert not [path for path in folder.rglob("*") if "partial" in path.name]
 
     def test_gives_the_same_weights_for_the_same_seed(self, a_small_config, tmp_path):
@@ -183,7 +182,7 @@ class TestARun:
         )
         torch.testing.assert_close(widened[:, 1], first[:, 0], rtol=0, atol=1e-3)
         assert widened[:, [0, 2]].abs().max() < 1e-3
-        with pytest.raises(CardiacSegError, match="give the filters that it was trained with"):
+        with pytest.raises(CardiacSegError, match="give the network and filters that it was trained with"):
             train(replace(config, filters=(8, 16, 16)), tmp_path / "other", Listener())
 
     def test_is_what_the_command_starts(self, an_acdc_folder, tmp_path, capsys, monkeypatch):
@@ -201,10 +200,14 @@ class TestARun:
 
     def test_that_cannot_begin_says_why_and_leaves_no_folder(self, an_acdc_folder, tmp_path, capsys):
         for arguments, message in (
-            (["--dataset", str(tmp_path)], "no patientNNN/Info.cfg in it"),
+            ([], "dataset is not given"),
+            (["--dataset", str(tmp_path)], str(tmp_path)),
+            (["--dataset", str(an_acdc_folder), "--crop", "100"], "multiples of 32"),
+            (["--dataset", str(an_acdc_folder), "--recipe", "x"], "no recipe is called 'x'"),
+            (["--dataset", str(an_acdc_folder), "--structures", "LA"], "no case has labels for LA"),
             (["--dataset", str(an_acdc_folder), "--epochs", "0"], "minutes and epochs are both 0"),
             (["--dataset", str(an_acdc_folder), "--fold", "9"], "fold 9 does not exist"),
-            (["--dataset", str(an_acdc_folder), "--split", "none.json"], "none.json: not a split file"),
+            (["--dataset", str(an_acdc_folder), "--split", "none.json"], "none.json: no split"),
             (["--dataset", str(an_acdc_folder), "--device", "tpu"], "device 'tpu' is not known"),
         ):
             assert main(["train", *arguments, "--output", str(tmp_path / "run")]) == 1
@@ -225,10 +228,26 @@ class TestAConfiguration:
             ("minutes", -1.0),
             ("minutes", math.nan),
             ("filters", (8, 16)),
-            ("filters", ()),
             ("filters", (8, 16, 0)),
-            ("crop", 100),
             ("crop", 0),
+            ("window", 64),
+            ("network", "no-net"),
+            ("loss", "none"),
+            ("optimizer", "guess"),
+            ("schedule", "never"),
+            ("augmentation", "all"),
+            ("structures", ("LV", "EYE")),
+            ("keep", "both"),
+            ("turns", 4),
+            ("folds", 1),
+            ("fractions", (0.5, 0.5)),
+            ("fractions", (0.5, 0.2, 0.2)),
+            ("validations", 0),
+            ("patience", -1),
+            ("min_foreground", 1.0),
+            ("oversampling", 1.5),
+            ("weight_decay", -0.1),
+            ("dataset", ""),
             ("batch_size", 1),
             ("spacing", 0.0),
             ("spacing", math.nan),
@@ -245,9 +264,105 @@ class TestAConfiguration:
         with pytest.raises(CardiacSegError, match=field):
             config.check()
 
-    def test_is_written_without_the_place_of_the_data(self, tmp_path):
-        TrainingConfig("/home/somebody/data", split="/home/somebody/split.json").write(tmp_path / "config.json")
+    def test_is_written_with_the_places_of_this_machine_apart(self, tmp_path):
+        TrainingConfig("/home/somebody/data", split="/home/somebody/split.json").write(tmp_path)
         assert "somebody" not in (tmp_path / "config.json").read_text(encoding="utf-8")
+
+    def test_is_read_as_it_was_written(self, tmp_path):
+        places = {name: str((tmp_path / name).resolve()) for name in ("dataset", "split", "start")}
+        config = TrainingConfig(**places, filters=(8, 16, 32), structures=("LV",), minutes=2.5, name="mine")
+        config.write(tmp_path)
+        assert TrainingConfig.read(tmp_path) == config
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("{", "cannot be read"),
+            ("[]", "holds no fields"),
+            ('{"color": 1}', "'color' is no field"),
+            ('{"epochs": "many"}', "'epochs' is 'many'; it has to be of type int"),
+            ('{"filters": [8, "x", 16]}', "'filters' is"),
+        ],
+    )
+    def test_that_is_damaged_on_disk_says_so(self, tmp_path, content, message):
+        TrainingConfig("data").write(tmp_path)
+        (tmp_path / "config.json").write_text(content, encoding="utf-8")
+        with pytest.raises(CardiacSegError, match=message):
+            TrainingConfig.read(tmp_path)
+
+    def test_can_be_given_field_by_field_on_the_command_line(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            "CardiacSegLib.training.run.train",
+            lambda config, run, events: asked.append(config) or Bundle(tmp_path, ModelGrid(), CANONICAL, {}, ""),
+        )
+        wanted = TrainingConfig(
+            dataset="data", layout="acdc", labels="1=LV", structures=("LV", "MYO"), name="n", title="t", purpose="p",
+            modality="US", split="s", fractions=(0.5, 0.25, 0.25), folds=3, fold=1, min_foreground=0.1, minutes=3.0,
+            epochs=7, validations=4, patience=2, keep="best", network="unet", filters=(4, 8, 16), start="b",
+            encoder_weights="w", loss="dice", optimizer="sgd", schedule="cosine", learning_rate=0.1, weight_decay=0.2,
+            ema_decay=0.5, augmentation="none", oversampling=0.5, neighbors=2, turns=8, spacing=2.0, crop=96,
+            window=192, batch_size=4, seed=5, device="cpu",
+        )  # fmt: skip
+        default = asdict(TrainingConfig())
+        assert not [name for name, value in asdict(wanted).items() if value == default[name]], "a field is untested"
+        arguments = []
+        for name, value in asdict(wanted).items():
+            arguments += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else [value])]
+        assert main(["train", *arguments, "--output", str(tmp_path / "run")]) == 0
+        assert asked == [wanted]
+
+    def test_gives_the_command_that_makes_it_again(self):
+        config = TrainingConfig("/home/somebody/data", minutes=20.0, filters=(8, 16, 32), turns=8, device="cpu")
+        command = config.command(TrainingConfig(), dataset="DATA")
+        assert command == "--dataset DATA --minutes 20.0 --filters 8 16 32 --turns 8"
+
+    def test_has_help_for_every_field(self):
+        assert all(one.metadata["help"] for one in fields(TrainingConfig))
+
+
+class TestARecipe:
+    def test_that_ships_is_valid_and_has_a_line(self):
+        recipes = list_recipes()
+        assert {"short-axis-cine", "quick", "echo-2ch", "nnunet-2d"} <= {recipe.name for recipe in recipes}
+        for recipe in recipes:
+            assert recipe.line
+            assert recipe.with_changes({"dataset": "data"}).is_valid() == (True, "")
+
+    def test_is_what_a_run_begins_with_and_the_command_line_changes(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            "CardiacSegLib.training.run.train",
+            lambda config, run, events: asked.append(config) or Bundle(tmp_path, ModelGrid(), CANONICAL, {}, ""),
+        )
+        arguments = ["--recipe", "quick", "--dataset", "data", "--minutes", "3", "--output", str(tmp_path / "run")]
+        assert main(["train", *arguments]) == 0
+        expected = find_recipe("quick").config
+        assert asked == [replace(expected, dataset="data", minutes=3.0)]
+
+    def test_may_be_a_file_of_the_persons_own(self, tmp_path):
+        path = tmp_path / "mine.json"
+        path.write_text('{"line": "mine", "config": {"epochs": 3}}', encoding="utf-8")
+        assert find_recipe(str(path)).config.epochs == 3
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("{", "no recipe"),
+            ('{"line": "x"}', "no recipe"),
+            ('{"line": "x", "config": {"epoch": 3}}', "'epoch' is no field"),
+            ('{"line": "x", "config": {"dataset": "/data"}}', "names no place on a machine"),
+        ],
+    )
+    def test_that_makes_no_sense_says_so(self, tmp_path, content, message):
+        path = tmp_path / "mine.json"
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(CardiacSegError, match=message):
+            find_recipe(str(path))
+
+    def test_that_is_not_there_lists_those_that_are(self):
+        with pytest.raises(CardiacSegError, match=r"no recipe is called 'x'; choose one of .*quick"):
+            find_recipe("x")
 
 
 class TestTheStore:
@@ -400,16 +515,6 @@ class TestNeighbors:
         seen = [tuple(one.round().int().tolist()) for one in images[:, :, 8, 8]]
         assert set(seen) == {(1, 2, 3), (3, 2, 1), (0, 2, 0)}
         assert seen.count((0, 2, 0)) < 60
-
-
-def test_the_learning_rate_rises_falls_and_ends_at_nearly_nothing():
-    rates = [one_cycle(done, 2e-3) for done in np.linspace(0, 1, 101)]
-    assert max(rates) == pytest.approx(2e-3)
-    assert np.argmax(rates) == 10
-    assert rates[0] < 0.1 * max(rates)
-    assert (np.diff(rates[:11]) > 0).all()
-    assert (np.diff(rates[10:]) <= 0).all()
-    assert 0 < rates[-1] < 1e-3 * max(rates)
 
 
 def test_dice_is_one_for_the_same_and_zero_for_what_only_one_has():

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from CardiacSegLib.anatomy import ACDC
-from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.anatomy import ACDC, LabelConvention
+from CardiacSegLib.datasets.cases import Case, fixed_labels
 from CardiacSegLib.errors import CardiacSegError
+
+TITLE = "ACDC: patientNNN/Info.cfg with patientNNN_frameFF[_gt].nii.gz"
 
 #: These two patients are the same images, pixel for pixel, with different labels.
 SAME_IMAGES = (("patient074", "patient076"),)
 
 
+def recognizes(folder: Path) -> bool:
+    """Whether a patient of ACDC lies in ``folder``."""
+    return any(Path(folder).glob("patient*/Info.cfg"))
+
+
 def read_info(path: Path) -> dict[str, str]:
-    """The ``key: value`` lines of an Info.cfg.
+    """The ``key: value`` lines of an Info.cfg, which ACDC and CAMUS write alike.
 
     Raises:
         CardiacSegError: where the file is missing or does not name the ED and ES frames.
@@ -25,7 +32,7 @@ def read_info(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CardiacSegError(f"{path}: cannot be read ({error}); ACDC has one Info.cfg for each patient") from error
+        raise CardiacSegError(f"{path}: cannot be read ({error}); every patient has one") from error
     info = {
         key.strip(): value.strip() for key, separator, value in (line.partition(":") for line in lines) if separator
     }
@@ -35,12 +42,14 @@ def read_info(path: Path) -> dict[str, str]:
     return info
 
 
-def find_cases(folder: Path) -> list[Case]:
+def find_cases(folder: Path, labels: LabelConvention | None = None) -> list[Case]:
     """Every labeled ED and ES frame below ``folder``, sorted by patient.
 
     Raises:
-        CardiacSegError: where there is no patient folder, or a frame or its labels are missing.
+        CardiacSegError: where there is no patient folder, a frame or its labels are missing, or ``labels`` names
+            another convention.
     """
+    fixed_labels(ACDC, labels, "ACDC")
     patients = sorted(path.parent for path in Path(folder).glob("patient*/Info.cfg"))
     if not patients:
         raise CardiacSegError(f"{folder}: no patientNNN/Info.cfg in it; give the folder that holds the ACDC patients")

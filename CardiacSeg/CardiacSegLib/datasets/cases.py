@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from CardiacSegLib.anatomy import LabelConvention, relabel
+from CardiacSegLib.anatomy import LabelConvention, labels_text, relabel
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image, read_image
 
@@ -27,6 +27,7 @@ class Case:
         group: diagnosis, scanner or whatever a split should balance; "" where unknown.
         frame: which frame of a cine, counted from 0; None where the files are volumes.
         part: "train", "val" or "test" where the layout says so, "" where it does not.
+        view: what tells this image from others of the patient at the same phase, such as "2CH"; "" where nothing does.
     """
 
     patient: str
@@ -37,10 +38,11 @@ class Case:
     group: str = ""
     frame: int | None = None
     part: str = ""
+    view: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.patient}_{self.phase}" if self.phase else self.patient
+        return "_".join(filter(None, (self.patient, self.view, self.phase)))
 
     def read(self) -> tuple[Image, np.ndarray]:
         """The image of this case, a volume, and the labels (I, J, K) as they are numbered on disk.
@@ -59,6 +61,33 @@ class Case:
         if not np.allclose(image.affine, reference.affine, rtol=0, atol=_SAME_PLACE):
             raise CardiacSegError(f"{self.labels}: lies elsewhere in space than its image; resample it to the image")
         return image, reference.array
+
+
+def fixed_labels(convention: LabelConvention, named: LabelConvention | None, layout: str) -> LabelConvention:
+    """The convention that a layout fixes.
+
+    Raises:
+        CardiacSegError: where the person named another one.
+    """
+    if named is not None and dict(named) != dict(convention):
+        raise CardiacSegError(
+            f"--labels {labels_text(named)}: the labels of {layout} are {labels_text(convention)}; leave it out, "
+            "or name the layout that the folder has"
+        )
+    return convention
+
+
+def named_labels(named: LabelConvention | None, folder: Path) -> LabelConvention:
+    """The convention that the person named, for a layout that says none: numbers alone do not tell structures.
+
+    Raises:
+        CardiacSegError: where the person named none.
+    """
+    if named is None:
+        raise CardiacSegError(
+            f'{folder}: nothing in it says which number is which structure; name them, as in --labels "1=LV,2=MYO"'
+        )
+    return named
 
 
 def _frame_of(image: Image, frame: int | None) -> Image:

@@ -62,14 +62,17 @@ def score_cases(
 def mean_dice(scores: Iterable[CaseScore]) -> dict[str, dict[str, float]]:
     """Mean Dice by phase and structure, with the mean over structures as ``mean``.
 
-    The phase ``all`` is the mean of the phases, so that each structure and phase weighs the same.
+    The row ``all`` is the mean of the phases, so that each structure and phase weighs the same; where no case says its
+    phase, it is the only row.
     """
     scores = list(scores)
     table = {}
     for phase in sorted({score.case.phase for score in scores}):
         of_phase = [score.dice for score in scores if score.case.phase == phase]
         table[phase] = {name: float(np.mean([dice[name] for dice in of_phase])) for name in of_phase[0]}
-    table["all"] = {name: float(np.mean([row[name] for row in table.values()])) for name in scores[0].dice}
+    total = {name: float(np.mean([row[name] for row in table.values()])) for name in scores[0].dice}
+    table = {phase or "no phase": row for phase, row in table.items()} if set(table) != {""} else {}
+    table["all"] = total
     for row in table.values():
         row["mean"] = float(np.mean(list(row.values())))
     return table

@@ -148,7 +148,7 @@ def labels_from_segmentation_node(
     segment_ids = _segment_ids(segmentation_node.GetSegmentation(), convention)
     if not segment_ids:
         return np.zeros(array.shape, np.uint8)
-    exported = _export(segmentation_node, list(segment_ids.values()), volume_node)
+    exported = export_segments(segmentation_node, list(segment_ids.values()), volume_node)
     numbers = np.zeros(len(segment_ids) + 1, np.uint8)
     numbers[1:] = [convention[name] for name in segment_ids]
     return numbers[exported]
@@ -261,7 +261,7 @@ def _segment_ids(segmentation: slicer.vtkSegmentation, names: Mapping[str, int])
     return {name: segment_id for name, segment_id in ids.items() if segment_id}
 
 
-def _export(
+def export_segments(
     segmentation_node: slicer.vtkMRMLSegmentationNode,
     segment_ids: Sequence[str],
     volume_node: slicer.vtkMRMLScalarVolumeNode,

@@ -17,28 +17,24 @@ correct it in Slicer's Segment Editor where it is wrong.
 
 ## What it is for
 
-Short-axis cardiac MR (bSSFP cine), a stack of slices or a cine of such stacks, of adults. Not for long-axis views, late
-enhancement, T1 or T2 maps, other modalities, or children: it has seen none of them.
+{purpose}
 
 ## Labels
 
 {labels}
-
-Papillary muscles and trabeculae belong to the blood pool, as in its training data.
-
+{convention_notes}
 ## Data
 
 {data}
 
-Trained on {trained} patients ({slices} slices of the ED and ES frames), validated on {validated} others; both lists
+Trained on {trained} patients ({slices} slices), validated on {validated} others; both lists
 stand in `configs/metadata.json` under `cardiacseg.training`. No patient is on both sides.
 
 License of the weights: {license}.
 
 ## How well it does
 
-Mean Dice on the {validated} patients of fold {fold}, which it was not trained on, on the images' own grids and after
-clean-up:
+Mean Dice on the {validated} patients that it was not trained on{fold}, on the images' own grids and after clean-up:
 
 {table}
 
@@ -50,7 +46,7 @@ To see it again:
 
 {network} with {parameters:.2f} million weights; it labels each slice at {spacing:g} mm in plane and sees
 {neighbors}. Its probabilities are averaged over {turns} turned and flipped copies of an image (`--turns`).
-Kept is the moving average of the weights. Trained on {machine} by
+Kept is the moving average of the weights{kept}. Trained on {machine} by
 
 {training}
 
@@ -59,28 +55,66 @@ SHA-256 of `models/model.pt`:
     {sha256}
 """
 
-_ACDC_TERMS = {
-    "data": "ACDC, MICCAI 2017 (Bernard et al., IEEE TMI 37(11), 2018, doi 10.1109/TMI.2018.2837502): cite it when you "
-    "use\nthis model. The official testing set (patients 101 to 150) was used neither for training nor for any choice.",
-    "license": "CC BY-NC-SA 4.0, that of the data",
+_LOCAL_PURPOSE = (
+    "Images like those that it was trained on: the same view, modality and kind of patient. It has seen no others."
+)
+_LOCAL_DATA = (
+    "Local cases. Whoever passes this model on says here where they come from, and whether their terms allow it.",
+    "that of its training data; not to be passed on before it is stated here",
+)
+#: What a card says about public data sets, by layout: what to cite, and the license that their weights inherit.
+_PUBLIC_DATA = {
+    "acdc": (
+        "Cases in the layout of ACDC, MICCAI 2017 (Bernard et al., IEEE TMI 37(11), 2018, "
+        "doi 10.1109/TMI.2018.2837502): cite it when you use a model trained on ACDC.",
+        "CC BY-NC-SA 4.0, that of the data",
+    ),
+    "camus": (
+        "Cases in the layout of CAMUS (Leclerc et al., IEEE TMI 38(9), 2019, doi 10.1109/TMI.2019.2900516): cite it "
+        "when you use a model trained on CAMUS.",
+        "CC BY-NC-SA 4.0, that of the data",
+    ),
+    "mnms": (
+        "Cases in the layout of the M&Ms challenges (Campello et al., IEEE TMI 40(12), 2021, "
+        "doi 10.1109/TMI.2021.3090082): cite them when you use a model trained on their data.",
+        "that of the data; look at the terms of the challenge",
+    ),
+    "sunnybrook": (
+        "Cases in the layout of the Sunnybrook Cardiac Data (Radau et al., The MIDAS Journal, 2009): cite them when "
+        "you use a model trained on them.",
+        "CC0 1.0, that of the data",
+    ),
 }
+#: The official testing set of ACDC.
+_ACDC_TEST = frozenset(f"patient{number}" for number in range(101, 151))
+_ACDC_TEST_UNSEEN = (
+    " Its official testing set (patients 101 to 150) was used neither for training nor for any choice on the way."
+)
+_PAPILLARY = "Papillary muscles and trabeculae belong to the blood pool, as in its training data."
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
     """The card in Markdown, from a bundle's metadata; every figure in it stands there."""
     ours = metadata["cardiacseg"]
     facts = ours["training"]
+    data, license_ = _PUBLIC_DATA.get(facts["layout"], _LOCAL_DATA)
+    seen = {*facts["patients_trained_on"], *facts["patients_validated_on"]}
     neighbors = f"{facts['neighbors']} neighbor(s) on either side" if facts["neighbors"] else "no other slice"
     return _CARD.format(
-        **{name: facts[name] for name in ("slices", "fold", "machine", "network")},
-        **_ACDC_TERMS,
+        **{name: facts[name] for name in ("slices", "machine", "network")},
+        data=_wrapped(data + (_ACDC_TEST_UNSEEN if facts["layout"] == "acdc" and not seen & _ACDC_TEST else "")),
+        license=license_,
+        purpose=_wrapped(facts["purpose"] or _LOCAL_PURPOSE),
+        convention_notes=f"\n{_PAPILLARY}\n" if facts["layout"] in ("acdc", "mnms") else "",
         name=metadata["name"],
         description=metadata["description"],
         labels=", ".join(f"{number} {name}" for name, number in ours["labels"].items()) + ", 0 background.",
         trained=len(facts["patients_trained_on"]),
         validated=len(facts["patients_validated_on"]),
+        fold=f" (fold {facts['fold']})" if "--split" in facts["command"] else "",
+        kept=" where it did best in validation" if facts["keep"] == "best" else "",
         table=dice_table(facts["validation_dice"]),
-        command=f"python Testing/benchmarks/accuracy.py --dataset ACDC/training --model {metadata['name']}",
+        command=f"python Testing/benchmarks/accuracy.py --dataset DATA --model {metadata['name']}",
         neighbors=neighbors,
         turns=facts["turns"],
         parameters=facts["parameters"] / 1e6,
@@ -90,23 +124,19 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     )
 
 
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def _training(facts: Mapping[str, Any], run: str) -> list[str]:
-    """The commands that made a model, each with what it took; that of the model it started from comes first."""
+    """The commands that made a model, each with what it took; that of the model it started from comes first.
+
+    A person may add a ``note`` to the facts of a run, where the command alone does not say how it was made.
+    """
     start = facts["started_from"]
     before = _training(start, f"{run}_START") if start else []
-    options = {
-        "--split": "Resources/Splits/acdc.json",
-        "--fold": facts["fold"],
-        "--neighbors": facts["neighbors"],
-        "--learning-rate": facts["learning_rate"],
-        **({"--minutes": f"{asked:g}"} if (asked := facts["minutes_asked"]) else {"--epochs": f"{facts['epochs']:g}"}),
-        "--turns": facts["turns"],
-        **({"--start": f"{run}_START/bundle"} if start else {}),
-        "--output": run,
-    }
-    command = "cardiacseg train --dataset ACDC/training " + " ".join(
-        f"{name} {value}" for name, value in options.items()
-    )
-    wrapped = " \\\n        ".join(textwrap.wrap(command, 100))
-    took = f"({facts['steps']} steps of {facts['batch_size']} slices, {facts['epochs']:g} epochs)"
-    return [*before, f"    {wrapped}\n\n{took}"]
+    options = facts["command"].replace("RUN_START", f"{run}_START")
+    command = f"cardiacseg train {options} --output {run}"
+    wrapped = " \\\n        ".join(textwrap.wrap(command, 100, break_on_hyphens=False))
+    took = "({steps} steps of {batch_size} slices, {epochs:g} epochs, {minutes:g} minutes)".format(**facts)
+    return [*before, f"    {wrapped}\n\n{took}{facts.get('note', '')}"]

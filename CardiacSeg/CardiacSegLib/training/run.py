@@ -1,46 +1,44 @@
-"""One training run: a folder with its configuration, its events, its checkpoint and, at the end, its bundle.
-
-A plain loop rather than MONAI's SupervisedTrainer: batches come as tensors from memory and there is nothing to collate.
-"""
+"""One training run: a folder with its configuration, its events, its checkpoints and, at the end, its bundle."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from monai.losses import DiceCELoss
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import Bundle, add_training_facts, read_training_facts, write_bundle
-from CardiacSegLib.datasets import acdc
-from CardiacSegLib.datasets.cases import Case
-from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.evaluation.validation import mean_dice, score_cases
 from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.jobs.events import EventWriter, Listener, Listeners
-from CardiacSegLib.networks import build_network, dynunet_definition
-from CardiacSegLib.training.augmentation import CardiacMRAugmentation
+from CardiacSegLib.networks import build_network, load_encoder_weights, network_definition, network_multiple
 from CardiacSegLib.training.card import model_card
+from CardiacSegLib.training.cases import RunCases, find_run_cases, write_division
+from CardiacSegLib.training.checkpoints import Checkpoints
 from CardiacSegLib.training.config import TrainingConfig
+from CardiacSegLib.training.distributed import Team, join_team
+from CardiacSegLib.training.figures import draw_cases, draw_curves
+from CardiacSegLib.training.history import History
 from CardiacSegLib.training.store import SliceStore, load_store
+from CardiacSegLib.training.tensorboard import TensorBoard
+from CardiacSegLib.training.trainer import Trainer
+from CardiacSegLib.training.validation import Validation, validate
 
-#: The run is validated this often; the progress bar moves in the same steps on a dumb terminal.
-_VALIDATIONS = 16
-#: How far a crop's center lies from the heart's at most, as a share of the crop: the heart stays mostly in it.
-_SHIFT = 0.225
-#: Largest norm of the gradient in a step; a rare bad batch cannot throw the weights away.
-_GRADIENT_NORM = 5.0
+#: What may change when a run goes on; the rest is what its checkpoints were made by.
+RESUMABLE = (
+    *("dataset", "device", "epochs", "keep", "learning_rate", "min_foreground", "minutes", "patience", "validations"),
+)
+_EVENTS = "events.jsonl"
+#: Progress is told every so many steps; between validations a checkpoint is written this often.
+_PROGRESS_STEPS = 50
+_SAVE_SECONDS = 120.0
 
 
 def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
@@ -56,103 +54,259 @@ def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
         The bundle.
 
     Raises:
-        CardiacSegError: where the configuration, the data set or the device does not allow it.
+        CardiacSegError: where the configuration, the data set or the device does not allow it, or the folder holds a
+            run already.
     """
     config.check()
-    device = Device.choose(config.device)
-    training, validation = _split(config)
-    make_folder(run)
-    config.write(run / "config.json")
-    with (run / "events.jsonl").open("a", encoding="utf-8") as stream:
-        file = EventWriter(stream)
-        try:
-            bundle = _train(config, run, training, validation, device, Listeners(file, events))
-        except BaseException as error:
-            file.error(error)
-            raise
-        file.result(bundle=bundle.folder.name)
-        return bundle
+    if (run / _EVENTS).exists():
+        raise CardiacSegError(f"{run}: holds a run already; go on with it by --resume, or name another folder")
+    return _start(config, run, events)
 
 
-def _train(
-    config: TrainingConfig,
-    run: Path,
-    training: Sequence[Case],
-    validation: Sequence[Case],
-    device: Device,
-    events: Listener,
-) -> Bundle:
-    grid = ModelGrid(config.spacing, multiple=2 ** (len(config.filters) - 1), neighbors=config.neighbors)
-    events.stage("read", f"reading {len(training) + len(validation)} cases")
-    training_store = load_store(training, grid, CANONICAL)
-    validation_store = load_store(validation, grid, CANONICAL)
+def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None) -> Bundle:
+    """Go on with a run that was stopped, killed or failed, from its last checkpoint, or from its start without one.
 
-    definition = dynunet_definition(config.filters, classes=len(CANONICAL) + 1, channels=grid.channels)
-    trainer = Trainer(config, definition, device, training_store)
-    events.stage("train", f"training on {len(training_store)} slices with {trainer.parameters / 1e6:.2f} M weights")
-    for done in trainer.steps():
-        if trainer.step % 50 == 0 or done >= 1:
-            events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
-        if trainer.validation_is_due(done):
-            dice = validate(trainer.network, validation_store, grid, device)
-            events.progress(done, trainer.seconds_left(done), step=trainer.step, dice=dice)
-            trainer.save_checkpoint(run / "checkpoint.pt")
+    Args:
+        run: its folder.
+        events: see :func:`train`.
+        changes: new values for fields of its configuration; more epochs or minutes, another place of the data set.
 
-    result = Result(
-        network=trainer.network,
-        definition=definition,
-        grid=grid,
-        training=training,
-        validation=validation,
-        facts={
-            "slices": len(training_store),
-            "steps": trainer.step,
-            "epochs": round(trainer.step * config.batch_size / len(training_store), 1),
-            "minutes": round(trainer.elapsed() / 60, 1),
-            "parameters": trainer.parameters,
-        },
-    )
-    return finish(config, run, result, device, events)
+    Raises:
+        CardiacSegError: where there is no run, a field cannot change any more, or as :func:`train`.
+    """
+    changes = dict(changes or {})
+    fixed = sorted(set(changes) - set(RESUMABLE))
+    if fixed:
+        raise CardiacSegError(
+            f"--{fixed[0].replace('_', '-')} cannot change when a run goes on; start a new one (what can: "
+            f"{', '.join(RESUMABLE)})"
+        )
+    config = replace(TrainingConfig.read(run), **changes)
+    config.check()
+    return _start(config, run, events)
+
+
+def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
+    with join_team(config.device) as (team, device_name):
+        device = Device.choose(device_name)
+        cases = find_run_cases(config, run)
+        setup = _setup(config, cases)
+        if not team.is_first:
+            return _Run(config, run, cases, setup, device, team, Listeners()).go()
+        make_folder(run)
+        config.write(run)
+        write_division(run, cases)
+        with (run / _EVENTS).open("a", encoding="utf-8") as stream:
+            file = EventWriter(stream)
+            try:
+                bundle = _Run(config, run, cases, setup, device, team, Listeners(file, events)).go()
+            except BaseException as error:
+                file.error(error)
+                raise
+            file.result(bundle=bundle.folder.name)
+            return bundle
 
 
 @dataclass(frozen=True)
-class Result:
-    """What training leaves: the network, what it was trained on, and facts for the card."""
+class _Setup:
+    """The network of a run, and what it sees."""
 
-    network: torch.nn.Module
     definition: Mapping[str, Any]
     grid: ModelGrid
-    training: Sequence[Case]
-    validation: Sequence[Case]
-    facts: Mapping[str, Any]
 
 
-def finish(config: TrainingConfig, run: Path, result: Result, device: Device, events: Listener) -> Bundle:
-    """Write the bundle of a trained network, score it on the held-out cases and fill in its card."""
-    facts = {
-        **result.facts,
-        "network": result.definition["_target_"],
-        "fold": config.fold,
-        "neighbors": config.neighbors,
-        "turns": config.turns,
-        "batch_size": config.batch_size,
-        "learning_rate": config.learning_rate,
-        "minutes_asked": config.minutes,
-        "machine": machine(device),
-        "patients_trained_on": sorted({case.patient for case in result.training}),
-        "patients_validated_on": sorted({case.patient for case in result.validation}),
-        "started_from": read_training_facts(Path(config.start)) if config.start else None,
-    }
-    bundle = write_bundle(
-        run / "bundle", config.name, result.network, result.definition, result.grid, CANONICAL, facts, config.turns
-    )
-    events.stage("score", f"scoring {len(result.validation)} held-out cases on their own grids")
-    segmenter = Segmenter(bundle.load_network(), bundle.grid, bundle.convention, device, bundle.turns)
-    table = mean_dice(score_cases(segmenter, result.validation, events.progress))
-    metadata = add_training_facts(bundle, {"validation_dice": rounded(table)})
-    with replacing(bundle.card) as card:
-        card.write_text(model_card(metadata), encoding="utf-8")
-    return bundle
+def _setup(config: TrainingConfig, cases: RunCases) -> _Setup:
+    filters = config.filters
+    definition = network_definition(config.network, 2 * config.neighbors + 1, len(cases.convention) + 1, filters)
+    multiple = network_multiple(config.network, filters)
+    if config.crop % multiple or config.window % multiple:
+        raise CardiacSegError(
+            f"training configuration: crop is {config.crop} and window {config.window}; for this network both have to "
+            f"be multiples of {multiple}"
+        )
+    return _Setup(definition, ModelGrid(config.spacing, multiple=multiple, neighbors=config.neighbors))
+
+
+class _Run:
+    """A run from its cases to its bundle."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        run: Path,
+        cases: RunCases,
+        setup: _Setup,
+        device: Device,
+        team: Team,
+        events: Listener,
+    ) -> None:
+        self._config, self._run, self._cases, self._setup = config, run, cases, setup
+        self._device, self._team, self._events = device, team, events
+        self._checkpoints = Checkpoints(run / "checkpoints")
+        self._history = History()
+        self._started_from: dict[str, Any] | None = None
+        self._saved = time.monotonic()
+
+    def go(self) -> Bundle:
+        """Read, train, and write the bundle."""
+        training, validation = self._read()
+        state = self._checkpoints.load()
+        network = self._new_network() if state is None else build_network(self._setup.definition)
+        trainer = Trainer(self._config, network, self._device, training, len(self._cases.convention) + 1, self._team)
+        if state is not None:
+            self._restore(trainer, state)
+        self._train(trainer, validation)
+        return self._finish(trainer)
+
+    def _read(self) -> tuple[SliceStore, SliceStore]:
+        cases, left_out = self._cases, self._cases.left_out
+        count = len(cases.training) + len(cases.validation)
+        without = f"; {left_out} without all of {', '.join(cases.convention)} are left out" if left_out else ""
+        self._events.stage("read", f"reading {count} cases{without}")
+        return tuple(
+            load_store(side, self._setup.grid, cases.convention, self._config.window)
+            for side in (cases.training, cases.validation)
+        )
+
+    def _new_network(self) -> torch.nn.Module:
+        torch.manual_seed(self._config.seed)
+        network = build_network(self._setup.definition)
+        if self._config.encoder_weights:
+            load_encoder_weights(network, self._config.encoder_weights)
+        if self._config.start:
+            start = Bundle.read(self._config.start)
+            load_widened(network, start.load_network())
+            self._started_from = read_training_facts(start.folder)
+        return network
+
+    def _restore(self, trainer: Trainer, state: Mapping[str, Any]) -> None:
+        trainer.restore(state["trainer"])
+        self._history = History.from_state(state["history"])
+        self._started_from = state["started_from"]
+        self._events.stage("resume", f"going on from step {trainer.step}")
+
+    def _train(self, trainer: Trainer, store: SliceStore) -> None:
+        weights = f"{trainer.parameters / 1e6:.2f} M weights"
+        self._events.stage("train", f"training on {trainer.slices} slices with {weights}")
+        board = TensorBoard(self._run) if self._team.is_first else None
+        for done in () if self._need_not_go_on() else trainer.steps():
+            if trainer.step % _PROGRESS_STEPS == 0 or done >= 1:
+                self._events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
+            if self._is_due(done):
+                self._validate(trainer, store, done, board)
+            elif self._team.agree(time.monotonic() - self._saved) > _SAVE_SECONDS:
+                self._save(trainer)
+            if self._need_not_go_on():
+                self._events.stage("stop", f"no better Dice in {self._history.without_gain} validations")
+                break
+
+    def _need_not_go_on(self) -> bool:
+        """Whether validation has brought nothing better for as long as the configuration waits."""
+        return 0 < self._config.patience <= self._history.without_gain
+
+    def _is_due(self, done: float) -> bool:
+        """Once for each of the run's validations; the last one comes with the end."""
+        return done * self._config.validations >= len(self._history.rows) + 1 or done >= 1
+
+    def _validate(self, trainer: Trainer, store: SliceStore, done: float, board: TensorBoard | None) -> None:
+        convention = self._cases.convention
+        validation = validate(trainer.network, store, self._setup.grid, self._device, convention)
+        measures = {
+            "step": trainer.step,
+            "epoch": round(trainer.epochs, 2),
+            "seconds": round(trainer.elapsed(), 1),
+            "learning_rate": trainer.learning_rate(done),
+            "loss": round(trainer.loss, 4),
+        }
+        better = self._history.add(measures, validation)
+        trainer.schedule.validated(validation.mean_dice)
+        self._events.progress(done, trainer.seconds_left(done), step=trainer.step, dice=validation.dice)
+        if better and self._team.is_first:
+            self._checkpoints.save_best(trainer.network.state_dict())
+        self._save(trainer)
+        if self._team.is_first:
+            self._show(store, validation)
+            board.add(self._history.rows[-1])
+
+    def _save(self, trainer: Trainer) -> None:
+        state = {
+            "trainer": trainer.state(),
+            "history": self._history.state(),
+            "started_from": self._started_from,
+        }
+        if self._team.is_first:
+            self._checkpoints.save(state)
+        self._saved = time.monotonic()
+
+    def _show(self, store: SliceStore, validation: Validation) -> None:
+        """Bring what people look at up to date."""
+        make_folder(self._run / "pictures")
+        rows, convention = self._history.rows, self._cases.convention
+        self._history.write(self._run / "metrics.csv")
+        draw_curves(rows, tuple(convention), self._run / "curves.png", self._config.name or self._run.name)
+        title = f"step {rows[-1]['step']}, mean Dice {rows[-1]['dice']:.3f}; reference in white"
+        picture = self._run / "pictures" / f"step_{rows[-1]['step']:07d}.png"
+        draw_cases(store, validation.labels, convention, picture, title)
+
+    def _finish(self, trainer: Trainer) -> Bundle:
+        """Write the bundle of the trained network, score it on the held-out cases and fill in its card."""
+        network = trainer.network
+        if self._config.keep == "best":
+            network.load_state_dict(self._checkpoints.load_best())
+        folder = self._run / "bundle"
+        if not self._team.is_first:
+            return Bundle(folder, self._setup.grid, self._cases.convention, self._setup.definition, "")
+        config = self._config
+        bundle = write_bundle(
+            *(
+                folder,
+                config.name or self._run.name,
+                network,
+                self._setup.definition,
+                self._setup.grid,
+                self._cases.convention,
+            ),
+            facts=self._facts(trainer),
+            turns=config.turns,
+            description=config.title,
+            modality=config.modality,
+        )
+        self._events.stage("score", f"scoring {len(self._cases.validation)} held-out cases on their own grids")
+        segmenter = Segmenter(bundle.load_network(), bundle.grid, bundle.convention, self._device, bundle.turns)
+        table = mean_dice(score_cases(segmenter, self._cases.validation, self._events.progress))
+        metadata = add_training_facts(bundle, {"validation_dice": rounded(table)})
+        with replacing(bundle.card) as card:
+            card.write_text(model_card(metadata), encoding="utf-8")
+        return bundle
+
+    def _facts(self, trainer: Trainer) -> dict[str, Any]:
+        config, cases = self._config, self._cases
+        sides = {"trained": cases.training, "validated": cases.validation}
+        return {
+            "slices": trainer.slices,
+            "steps": trainer.step,
+            "epochs": round(trainer.epochs, 1),
+            "minutes": round(trainer.elapsed() / 60, 1),
+            "parameters": trainer.parameters,
+            "network": self._setup.definition["_target_"],
+            "layout": cases.layout,
+            "purpose": config.purpose,
+            "fold": config.fold,
+            "neighbors": config.neighbors,
+            "turns": config.turns,
+            "batch_size": config.batch_size,
+            "keep": config.keep,
+            "command": config.command(TrainingConfig(), dataset="DATA", **_card_places(config)),
+            "machine": machine(self._device),
+            **{f"patients_{name}_on": sorted({case.patient for case in side}) for name, side in sides.items()},
+            "started_from": self._started_from,
+        }
+
+
+def _card_places(config: TrainingConfig) -> dict[str, str]:
+    """Places on this machine as a card may name them."""
+    names = {"split": Path(config.split).name, "start": "RUN_START/bundle", "encoder_weights": "WEIGHTS"}
+    return {field: name for field, name in names.items() if getattr(config, field)}
 
 
 def rounded(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -166,106 +320,6 @@ def machine(device: Device) -> str:
         return torch.cuda.get_device_name(device.torch)
     precision = str(device.precision).rpartition(".")[2]
     return f"{torch.get_num_threads()} threads of a {device.torch.type.upper()} in {precision}"
-
-
-def _split(config: TrainingConfig) -> tuple[list[Case], list[Case]]:
-    cases = acdc.find_cases(Path(config.dataset))
-    folds = read_folds(Path(config.split)) if config.split else make_folds(cases, together=acdc.SAME_IMAGES)
-    return split_cases(cases, folds, config.fold)
-
-
-class Trainer:
-    """The network with its optimizer, its schedule and its averaged copy.
-
-    The schedule (one cycle: Smith and Topin, arXiv 1708.07120) follows the share of the run that is done, by the clock
-    where a number of minutes is given and by the step otherwise, so that both kinds of run end with it.
-    """
-
-    def __init__(self, config: TrainingConfig, definition: dict, device: Device, store: SliceStore) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device, self.store = config, device, store
-        network = build_network(definition)
-        if config.start:
-            load_widened(network, Bundle.read(config.start).load_network())
-        self._live = network.to(device.torch, memory_format=torch.channels_last)
-        self._averaged = AveragedModel(
-            self._live, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-        )
-        self._optimizer = torch.optim.AdamW(self._live.parameters(), weight_decay=config.weight_decay)
-        self._loss = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
-        self._augment = CardiacMRAugmentation(shift=_SHIFT * config.crop, neighbors=config.neighbors)
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._last_step = max(1, config.epochs * len(store) // config.batch_size)
-        self._validations = 0
-        self._started = time.monotonic()
-        self.step, self.loss = 0, float("nan")
-        self.parameters = sum(weights.numel() for weights in self._live.parameters())
-
-    @property
-    def network(self) -> torch.nn.Module:
-        """The averaged network, which is the one that is validated and kept."""
-        return self._averaged.module
-
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self._started
-
-    def done(self) -> float:
-        """Share of the run that is over, 0 to 1."""
-        share = self.elapsed() / (60 * self.config.minutes) if self.config.minutes else self.step / self._last_step
-        return min(1.0, share)
-
-    def seconds_left(self, done: float) -> float:
-        """Estimated from the share that is over."""
-        return self.elapsed() * (1 - done) / max(done, 1e-6)
-
-    def validation_is_due(self, done: float) -> bool:
-        """True once for each of the run's validations."""
-        if done * _VALIDATIONS < self._validations + 1:
-            return False
-        self._validations = int(done * _VALIDATIONS)
-        return True
-
-    def steps(self) -> Iterator[float]:
-        """Train step by step until the run is over, yielding the share that is done."""
-        batches = self._batches()
-        while self.done() < 1:
-            self._train_on(next(batches))
-            yield self.done()
-
-    def _batches(self) -> Iterator[torch.Tensor]:
-        size = min(self.config.batch_size, len(self.store))
-        while True:
-            order = torch.randperm(len(self.store), generator=self._generator)
-            yield from order[: len(order) // size * size].split(size)
-
-    def _train_on(self, chosen: torch.Tensor) -> None:
-        images, labels = self._augment(self.store, chosen, self.config.crop, self._generator)
-        images = images.to(self.device.torch, memory_format=torch.channels_last)
-        for group in self._optimizer.param_groups:
-            group["lr"] = one_cycle(self.done(), self.config.learning_rate)
-        self._live.train()
-        with self.device.autocast():
-            logits = self._live(images)
-        loss = self._loss(logits.float(), labels.to(self.device.torch))
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._live.parameters(), _GRADIENT_NORM)
-        self._optimizer.step()
-        self._averaged.update_parameters(self._live)
-        self.step, self.loss = self.step + 1, float(loss.detach())
-
-    def save_checkpoint(self, path: Path) -> None:
-        """Keep the weights, replacing the former checkpoint only once the new one is whole."""
-        with replacing(path) as temporary:
-            torch.save({"network": self.network.state_dict(), "step": self.step}, temporary)
-
-
-def one_cycle(done: float, highest: float) -> float:
-    """Learning rate: up along a cosine over the first tenth of the run, then down along a cosine to nearly nothing."""
-    if done < 0.1:
-        return highest * (0.04 + 0.96 * (1 - np.cos(np.pi * done / 0.1)) / 2)
-    return highest * max(1e-4, (1 + np.cos(np.pi * (done - 0.1) / 0.9)) / 2)
 
 
 def load_widened(network: torch.nn.Module, start: torch.nn.Module) -> None:
@@ -283,24 +337,5 @@ def load_widened(network: torch.nn.Module, start: torch.nn.Module) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        message = "the model to start from has another network; give the filters that it was trained with"
+        message = "the model to start from has another network; give the network and filters that it was trained with"
         raise CardiacSegError(message) from error
-
-
-def validate(network: torch.nn.Module, store: SliceStore, grid: ModelGrid, device: Device) -> dict[str, float]:
-    """Mean Dice of each structure over the cases of a store, on the model's grid and without clean-up."""
-    network.eval()
-    predicted: list[torch.Tensor] = []
-    with torch.inference_mode(), device.autocast():
-        offsets = torch.arange(-grid.neighbors, grid.neighbors + 1)
-        for chosen in torch.arange(len(store)).split(16):
-            batch = store.with_neighbors(chosen, offsets.expand(len(chosen), -1))
-            batch = batch.to(device.torch, memory_format=torch.channels_last)
-            predicted.append(network(batch).permute(0, 2, 3, 1).contiguous().argmax(-1).to("cpu", torch.uint8))
-    return dice_by_structure(torch.cat(predicted).numpy(), store.labels.numpy(), store.cases.numpy())
-
-
-def dice_by_structure(labels: np.ndarray, reference: np.ndarray, cases: np.ndarray) -> dict[str, float]:
-    """Mean over cases of the Dice of each structure; ``cases`` says which case each slice belongs to."""
-    scores = [dice_scores(labels[cases == case], reference[cases == case], CANONICAL) for case in np.unique(cases)]
-    return {name: round(float(np.mean([score[name] for score in scores])), 4) for name in CANONICAL}

@@ -24,15 +24,21 @@ class SliceStore:
         labels: uint8 (N, S, S), canonical.
         centers: float32 (N, 2), the middle of the heart of the slice's volume in pixels (row, column).
         cases: int64 (N,), the number of the case that the slice belongs to; the slices of a case stand in their order.
+        names: of the cases, in the order of their numbers.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     centers: torch.Tensor
     cases: torch.Tensor
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def class_shares(self, classes: int) -> torch.Tensor:
+        """Share of the pixels of each slice that belongs to each class, background first: float32 (N, classes)."""
+        return torch.stack([(self.labels == number).flatten(1).float().mean(1) for number in range(classes)], 1)
 
     def with_neighbors(self, chosen: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         """Slices with others of their case as channels, float32 (N, C, S, S).
@@ -70,7 +76,8 @@ def load_store(
         centers.append(torch.from_numpy(_heart_center(label)).expand(len(label), 2))
         numbers.append(torch.full((len(label),), done - 1))
         progress(done)
-    return SliceStore(torch.cat(images), torch.cat(labels), torch.cat(centers), torch.cat(numbers))
+    names = tuple(case.name for case in cases)
+    return SliceStore(torch.cat(images), torch.cat(labels), torch.cat(centers), torch.cat(numbers), names)
 
 
 def _read_case(case: Case, grid: ModelGrid, convention: LabelConvention, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,116 @@
+"""Pictures of a run: its curves, and validation cases as they improve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
+from CardiacSegLib.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from CardiacSegLib.training.store import SliceStore
+
+_CASES, _SLICES = 4, 3
+_DPI = 120
+_INK, _FAINT, _GRID = "#1f2328", "#6b7280", "#e5e7eb"
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], structures: Sequence[str], path: Path, title: str) -> None:
+    """Write a PNG with the loss, and the Dice and the IoU of each structure, over the steps of a run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((12, 3.9), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    steps = [row["step"] for row in rows]
+    left.plot(steps, [row["loss"] for row in rows], color=_INK, linewidth=1.6)
+    _label(left, "Training loss", steps)
+    left.set_ylim(bottom=0)
+    for axes, measure, name in ((middle, "dice", "Dice"), (right, "iou", "IoU")):
+        for structure in structures:
+            values = [row[f"{measure}_{structure}"] for row in rows]
+            color = _color(structure)
+            axes.plot(steps, values, color=color, linewidth=1.8, label=f"{structure} {values[-1]:.3f}")
+        _label(axes, f"{name}, held-out cases", steps)
+        axes.set_ylim(0, 1)
+        axes.legend(loc="lower right", frameon=False, fontsize=9)
+    figure.suptitle(title, color=_INK, fontsize=11, x=0.01, ha="left")
+    _save(figure, path)
+
+
+def _label(axes: Axes, title: str, steps: Sequence[float]) -> None:
+    axes.set_title(title, fontsize=10, color=_INK, loc="left")
+    axes.set_xlabel("step", fontsize=9, color=_FAINT)
+    axes.set_xlim(0, max(steps))
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_FAINT, labelsize=8, length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def draw_cases(store: SliceStore, labels: Any, convention: LabelConvention, path: Path, title: str) -> None:
+    """Write a PNG of slices of a few cases, the found contours in color over the reference in white.
+
+    Args:
+        labels: uint8 (N, S, S), found in the slices of ``store``.
+    """
+    from matplotlib.figure import Figure
+
+    chosen = _slices_to_show(store.cases.numpy(), store.labels.numpy())
+    rows, columns = chosen.shape
+    figure = Figure((columns * 1.9, rows * 1.9 + 0.4), facecolor="#101216")
+    figure.suptitle(title, color="#e8eaed", fontsize=9, x=0.01, y=0.99, ha="left")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.36 / (rows * 1.9 + 0.4), 0.02, 0.02)
+    for axes, number in zip(grid.flat, chosen.flat):
+        window = _around(store.centers[number].numpy(), store.images.shape[-1])
+        image = store.images[number].float().numpy()[window]
+        axes.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99.5))
+        _contours(axes, store.labels[number].numpy()[window], convention, "white", 0.8)
+        _contours(axes, np.asarray(labels[number])[window], convention, None, 1.3)
+        axes.set_axis_off()
+    _save(figure, path)
+
+
+def _contours(axes: Axes, labels: np.ndarray, convention: LabelConvention, color: str | None, width: float) -> None:
+    for name, number in convention.items():
+        mask = labels == number
+        if mask.any() and not mask.all():
+            axes.contour(mask, [0.5], colors=[color or _color(name)], linewidths=width)
+
+
+def _slices_to_show(cases: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Numbers of slices: for a few cases, spread over all, one toward each end of the heart and one in its middle."""
+    names = np.unique(cases)
+    shown = names[np.linspace(0, len(names) - 1, min(_CASES * 2, len(names))).round().astype(int)]
+    rows = []
+    for case in shown:
+        slices = np.flatnonzero(cases == case)
+        heart = [number for number in slices if labels[number].any()] or list(slices)
+        rows.append([heart[round(share * (len(heart) - 1))] for share in np.linspace(0.12, 0.88, _SLICES)])
+    single = all(len(set(row)) == 1 for row in rows)  # images of one slice need not be shown three times
+    flat = np.array([row[:1] if single else row for row in rows]).ravel()
+    columns = min(len(flat), 8 if single else 2 * _SLICES)
+    return flat[: len(flat) // columns * columns].reshape(-1, columns)
+
+
+def _around(center: np.ndarray, size: int, reach: int = 56) -> tuple[slice, slice]:
+    """Rows and columns around the middle of a heart."""
+    starts = np.clip(np.round(center).astype(int) - reach, 0, max(0, size - 2 * reach))
+    return tuple(slice(start, min(size, start + 2 * reach)) for start in starts)
+
+
+def _color(structure: str) -> tuple[float, ...]:
+    return tuple(channel / 255 for channel in STRUCTURES[structure].color)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, facecolor=figure.get_facecolor())

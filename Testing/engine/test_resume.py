@@ -1,0 +1,292 @@
+"""Nothing is lost: runs that are killed, that run out of disk, whose data vanish or whose loss explodes."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from CardiacSegLib.cli import main
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.jobs.events import read_events
+from CardiacSegLib.training import run as run_module
+from CardiacSegLib.training.checkpoints import Checkpoints
+from CardiacSegLib.training.config import TrainingConfig
+from CardiacSegLib.training.run import resume, train
+from CardiacSegLib.training.trainer import Trainer
+from listening import Listener
+
+STEPS = 48
+
+
+@pytest.fixture(scope="module")
+def a_config(a_small_config: TrainingConfig) -> TrainingConfig:
+    """Forty-eight steps, validated and saved every fourth."""
+    return replace(a_small_config, epochs=12, validations=12, seed=5)
+
+
+@pytest.fixture(scope="module")
+def an_unbroken_run(a_config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    train(a_config, folder, Listener())
+    return folder
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    """Every number that a run ended with: live and averaged weights, and what the optimizer remembers."""
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    assert state["step"] == STEPS
+    moments = state["optimizer"]["state"]
+    remembered = {f"{number}.{name}": value for number, one in moments.items() for name, value in one.items()}
+    return {
+        **state["network"],
+        **{f"averaged.{name}": value for name, value in state["averaged"].items()},
+        **remembered,
+    }
+
+
+def assert_same_weights(run: Path, other: Path) -> None:
+    ours, theirs = weights_of(run), weights_of(other)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+
+
+def stop_at_step(step: int, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make the trainer raise when it comes to a step."""
+    whole = Trainer._train_on
+
+    def train_on(self: Trainer, *arguments: object) -> None:
+        if self.step == step:
+            raise error
+        whole(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_train_on", train_on)
+
+
+class TestARunThatIsKilled:
+    def test_ends_in_the_weights_of_one_that_was_not(self, a_config, an_unbroken_run, tmp_path):
+        """SIGKILL at three points by chance, in a process of its own each time."""
+        folder, chance = tmp_path / "run", random.Random(1)
+        a_config_of_the_command = ["--epochs", "12", "--validations", "12", "--seed", "5", "--filters", "8", "16", "32"]
+        a_config_of_the_command += ["--spacing", "3", "--crop", "64", "--window", "96", "--learning-rate", "0.01"]
+        a_config_of_the_command += ["--ema-decay", "0.9", "--device", "cpu", "--name", "small"]
+        start = ["--dataset", a_config.dataset, "--output", str(folder), *a_config_of_the_command]
+        killed_at = []
+        for step in sorted(chance.sample(range(2, STEPS - 4), 3)):
+            self.kill_at(step, start if not folder.exists() else ["--resume", str(folder)], folder)
+            killed_at.append(step)
+            left = [path.name for path in folder.rglob(".partial-*")]
+            assert Checkpoints(folder / "checkpoints").load() is not None or not left
+        finished = subprocess.run(
+            [sys.executable, "-m", "CardiacSegLib.cli", "train", "--resume", str(folder)],
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 0, finished.stderr
+        events, _ = read_events(folder / "events.jsonl")
+        assert sum(event.get("name") == "resume" for event in events) >= 2
+        assert_same_weights(folder, an_unbroken_run)
+        assert (folder / "metrics.csv").read_text().count("\n") == 13
+
+    def kill_at(self, step: int, arguments: list[str], folder: Path) -> None:
+        """Start the command and kill its process as soon as it has done about that many steps."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "CardiacSegLib.cli", "train", *arguments, "--events"],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            events, _ = read_events(folder / "events.jsonl")
+            if max((event.get("step", 0) for event in events), default=0) >= step:
+                break
+            time.sleep(0.002)
+        assert process.poll() is None, "the run was over before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def test_goes_on_from_any_step(self, a_config, an_unbroken_run, tmp_path, monkeypatch):
+        for step in (0, 1, 7, 8, 47):
+            folder = tmp_path / str(step)
+            with monkeypatch.context() as context:
+                stop_at_step(step, context, KeyboardInterrupt())
+                with pytest.raises(KeyboardInterrupt):
+                    train(a_config, folder, Listener())
+            resume(folder, Listener())
+            assert_same_weights(folder, an_unbroken_run)
+
+    def test_goes_on_by_the_command(self, a_config, tmp_path, monkeypatch, capsys):
+        with monkeypatch.context() as context:
+            stop_at_step(9, context, KeyboardInterrupt())
+            with pytest.raises(KeyboardInterrupt):
+                train(a_config, tmp_path / "run", Listener())
+        assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+        assert capsys.readouterr().out.strip().endswith("bundle")
+
+    def test_while_it_wrote_a_checkpoint_has_the_one_before(self, an_unbroken_run, tmp_path):
+        shutil.copytree(an_unbroken_run / "checkpoints", tmp_path / "checkpoints")
+        whole = (tmp_path / "checkpoints" / "last.pt").read_bytes()
+        for damaged in (whole[: len(whole) // 2], b"", b"no checkpoint"):
+            (tmp_path / "checkpoints" / "last.pt").write_bytes(damaged)
+            assert Checkpoints(tmp_path / "checkpoints").load()["trainer"]["step"] == STEPS - 4
+        (tmp_path / "checkpoints" / "last.pt").unlink()
+        assert Checkpoints(tmp_path / "checkpoints").load()["trainer"]["step"] == STEPS - 4
+        (tmp_path / "checkpoints" / "previous.pt").write_bytes(b"")
+        with pytest.raises(CardiacSegError, match="no older checkpoint is whole"):
+            Checkpoints(tmp_path / "checkpoints").load()
+
+    def test_while_it_was_scored_is_scored_again(self, an_unbroken_run, tmp_path):
+        shutil.copytree(an_unbroken_run, tmp_path / "run")
+        shutil.rmtree(tmp_path / "run" / "bundle")
+        bundle = resume(tmp_path / "run", Listener())
+        assert bundle.card.is_file()
+        assert_same_weights(tmp_path / "run", an_unbroken_run)
+
+
+class TestARunThatGoesOn:
+    def test_may_be_given_more_epochs(self, an_unbroken_run, tmp_path):
+        shutil.copytree(an_unbroken_run, tmp_path / "run")
+        resume(tmp_path / "run", Listener(), {"epochs": 14})
+        assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]["step"] == 56
+
+    def test_cannot_become_another_run(self, an_unbroken_run):
+        with pytest.raises(CardiacSegError, match="--batch-size cannot change when a run goes on"):
+            resume(an_unbroken_run, Listener(), {"batch_size": 4})
+
+    def test_has_to_be_one(self, tmp_path):
+        with pytest.raises(CardiacSegError, match="no training run in it"):
+            resume(tmp_path, Listener())
+
+    def test_is_not_begun_again_over_what_is_there(self, a_config, an_unbroken_run):
+        before = (an_unbroken_run / "events.jsonl").read_bytes()
+        with pytest.raises(CardiacSegError, match="holds a run already; go on with it by --resume"):
+            train(a_config, an_unbroken_run, Listener())
+        assert (an_unbroken_run / "events.jsonl").read_bytes() == before
+
+    def test_keeps_its_patients_on_their_sides(self, a_config, an_unbroken_run, tmp_path):
+        shutil.copytree(an_unbroken_run, tmp_path / "run")
+        split = (tmp_path / "run" / "split.json").read_text(encoding="utf-8")
+        more = tmp_path / "more"
+        shutil.copytree(a_config.dataset, more)
+        shutil.copytree(more / "patient001", more / "patient000")
+        for path in (more / "patient000").glob("patient001*"):
+            path.rename(path.with_name(path.name.replace("patient001", "patient000")))
+        resume(tmp_path / "run", Listener(), {"dataset": str(more)})
+        assert (tmp_path / "run" / "split.json").read_text(encoding="utf-8") == split
+
+
+class TestWhatGoesWrong:
+    def test_a_folder_of_data_that_vanished_is_named_and_can_be_given_again(self, a_config, tmp_path, monkeypatch):
+        data = tmp_path / "data"
+        shutil.copytree(a_config.dataset, data)
+        with monkeypatch.context() as context:
+            stop_at_step(9, context, KeyboardInterrupt())
+            with pytest.raises(KeyboardInterrupt):
+                train(replace(a_config, dataset=str(data)), tmp_path / "run", Listener())
+        data.rename(tmp_path / "elsewhere")
+        with pytest.raises(CardiacSegError, match="data"):
+            resume(tmp_path / "run", Listener())
+        resume(tmp_path / "run", Listener(), {"dataset": str(tmp_path / "elsewhere")})
+
+    def test_a_case_that_cannot_be_read_is_named(self, a_config, tmp_path):
+        data = tmp_path / "data"
+        shutil.copytree(a_config.dataset, data)
+        image = next((data / "patient003").glob("*_frame01.nii.gz"))
+        image.write_bytes(image.read_bytes()[:200])
+        with pytest.raises(CardiacSegError, match=image.name):
+            train(replace(a_config, dataset=str(data)), tmp_path / "run", Listener())
+        events, _ = read_events(tmp_path / "run" / "events.jsonl")
+        assert events[-1]["event"] == "error"
+
+    def test_a_loss_that_is_no_number_names_the_cases_and_spoils_no_weights(self, a_config, tmp_path, monkeypatch):
+        with monkeypatch.context() as context:
+            whole = run_module.load_store
+
+            def load_store(*arguments, **named):
+                store = whole(*arguments, **named)
+                store.images[5] = float("nan")
+                return store
+
+            context.setattr(run_module, "load_store", load_store)
+            with pytest.raises(CardiacSegError, match=r"the loss is no number at step \d+ \(cases .*patient.*lower"):
+                train(a_config, tmp_path / "run", Listener())
+        resume(tmp_path / "run", Listener())
+
+    def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_can_go_on(
+        self, a_config, an_unbroken_run, tmp_path, monkeypatch
+    ):
+        with monkeypatch.context() as context:
+            whole, written = Path.write_bytes, []
+
+            def write_bytes(path: Path, content: bytes) -> int:
+                written.append(path)
+                if len(written) == 5:
+                    whole(path, bytes(content)[:1000])
+                    raise OSError(28, "No space left on device")
+                return whole(path, content)
+
+            context.setattr(Path, "write_bytes", write_bytes)
+            with pytest.raises(CardiacSegError, match="No space left on device"):
+                train(a_config, tmp_path / "run", Listener())
+        assert not list((tmp_path / "run").rglob(".partial-*"))
+        resume(tmp_path / "run", Listener())
+        assert_same_weights(tmp_path / "run", an_unbroken_run)
+
+    def test_a_network_that_finds_nothing_is_named_as_such(self, a_config, tmp_path, monkeypatch):
+        config = replace(a_config, learning_rate=1e-9)
+        with monkeypatch.context() as context:
+            whole = run_module._Run._new_network
+
+            def sees_background(self):
+                network = whole(self)
+                with torch.no_grad():
+                    network.output_block.conv.conv.bias[0] += 100
+                return network
+
+            context.setattr(run_module._Run, "_new_network", sees_background)
+            with pytest.raises(CardiacSegError, match=r"all-background collapse.*lower learning_rate"):
+                train(config, tmp_path / "run", Listener())
+        events, _ = read_events(tmp_path / "run" / "events.jsonl")
+        fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+        assert max(fractions) <= 0.3
+
+
+class TestEarlyStopping:
+    def test_ends_a_run_that_brings_nothing_better(self, a_config, tmp_path):
+        config = replace(a_config, learning_rate=1e-9, patience=2, ema_decay=0.0)
+        listener = Listener()
+        train(config, tmp_path / "run", listener)
+        assert "stop" in listener.stages
+        step = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]["step"]
+        assert step <= 4 * 5
+
+    def test_may_keep_the_best_weights(self, a_config, tmp_path):
+        bundle = train(replace(a_config, keep="best"), tmp_path / "run", Listener())
+        best = Checkpoints(tmp_path / "run" / "checkpoints").load_best()
+        kept = bundle.load_network().state_dict()
+        assert all(torch.allclose(kept[name].float(), best[name].float(), atol=1e-3, rtol=1e-3) for name in kept)
+
+
+def test_two_processes_train_one_network(a_config, tmp_path):
+    """Through torchrun, as on a machine with two GPUs; here each has a thread of the CPU."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29411"]
+    command += ["-m", "CardiacSegLib.cli", "train", "--dataset", a_config.dataset, "--output", str(tmp_path / "run")]
+    command += ["--epochs", "6", "--filters", "8", "16", "32", "--spacing", "3", "--crop", "64", "--window", "96"]
+    command += ["--learning-rate", "0.01", "--ema-decay", "0.9", "--device", "cpu", "--batch-size", "8"]
+    finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    assert len(checkpoint["samplers"]) == 2
+    assert checkpoint["step"] == 6 * 64 // 16
+    events, _ = read_events(tmp_path / "run" / "events.jsonl")
+    assert sum(event["event"] == "result" for event in events) == 1
