@@ -279,7 +279,7 @@ class TestEarlyStopping:
 
 def test_two_processes_train_one_network(a_config, tmp_path):
     """Through torchrun, as on a machine with two GPUs; here each has a thread of the CPU."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29411"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command += ["-m", "CardiacSegLib.cli", "train", "--dataset", a_config.dataset, "--output", str(tmp_path / "run")]
     command += ["--epochs", "6", "--filters", "8", "16", "32", "--spacing", "3", "--crop", "64", "--window", "96"]
     command += ["--learning-rate", "0.01", "--ema-decay", "0.9", "--device", "cpu", "--batch-size", "8"]

@@ -74,6 +74,7 @@ def join_team(device: str) -> Iterator[tuple[Team, str]]:
     torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Team(torch.distributed.get_rank(), size), device
+        torch.distributed.barrier()  # one that leaves while the first still scores takes the others down
     finally:
         torch.distributed.destroy_process_group()
 

@@ -29,14 +29,14 @@ def draw_curves(rows: Sequence[Mapping[str, float]], structures: Sequence[str], 
     figure = Figure((12, 3.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     steps = [row["step"] for row in rows]
-    left.plot(steps, [row["loss"] for row in rows], color=_INK, linewidth=1.6)
+    left.plot(steps, [row["loss"] for row in rows], color=_INK, linewidth=1.6, marker=".")
     _label(left, "Training loss", steps)
     left.set_ylim(bottom=0)
     for axes, measure, name in ((middle, "dice", "Dice"), (right, "iou", "IoU")):
         for structure in structures:
             values = [row[f"{measure}_{structure}"] for row in rows]
             color = _color(structure)
-            axes.plot(steps, values, color=color, linewidth=1.8, label=f"{structure} {values[-1]:.3f}")
+            axes.plot(steps, values, color=color, linewidth=1.8, marker=".", label=f"{structure} {values[-1]:.3f}")
         _label(axes, f"{name}, held-out cases", steps)
         axes.set_ylim(0, 1)
         axes.legend(loc="lower right", frameon=False, fontsize=9)
