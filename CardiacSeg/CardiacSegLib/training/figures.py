@@ -47,7 +47,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], structures: Sequence[str], 
 def _label(axes: Axes, title: str, steps: Sequence[float]) -> None:
     axes.set_title(title, fontsize=10, color=_INK, loc="left")
     axes.set_xlabel("step", fontsize=9, color=_FAINT)
-    axes.set_xlim(0, max(steps))
+    axes.set_xlim(0, 1.02 * max(steps))
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=_FAINT, labelsize=8, length=0)

@@ -146,6 +146,7 @@ class _Run:
         self._history = History()
         self._started_from: dict[str, Any] | None = None
         self._saved = time.monotonic()
+        self._next_validation = 1
 
     def go(self) -> Bundle:
         """Read, train, and write the bundle."""
@@ -189,6 +190,7 @@ class _Run:
         weights = f"{trainer.parameters / 1e6:.2f} M weights"
         self._events.stage("train", f"training on {trainer.slices} slices with {weights}")
         board = TensorBoard(self._run) if self._team.is_first else None
+        self._next_validation = self._validations_until(trainer.done()) + 1
         for done in () if self._need_not_go_on() else trainer.steps():
             if trainer.step % _PROGRESS_STEPS == 0 or done >= 1:
                 self._events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
@@ -205,10 +207,14 @@ class _Run:
         return 0 < self._config.patience <= self._history.without_gain
 
     def _is_due(self, done: float) -> bool:
-        """Once for each of the run's validations; the last one comes with the end."""
-        return done * self._config.validations >= len(self._history.rows) + 1 or done >= 1
+        """Once for each of the run's validations, and at its end; where steps are few, some fall together."""
+        return self._validations_until(done) >= self._next_validation or done >= 1
+
+    def _validations_until(self, done: float) -> int:
+        return int(done * self._config.validations)
 
     def _validate(self, trainer: Trainer, store: SliceStore, done: float, board: TensorBoard | None) -> None:
+        self._next_validation = self._validations_until(done) + 1
         convention = self._cases.convention
         validation = validate(trainer.network, store, self._setup.grid, self._device, convention)
         measures = {
