@@ -145,7 +145,8 @@ def _add_segment(commands: Any, common: argparse.ArgumentParser) -> None:
         "--labels",
         default="canonical",
         choices=sorted(LABEL_CONVENTIONS, reverse=True),
-        help="numbers on disk: canonical 1 LV 2 MYO 3 RV, acdc 1 RV 2 MYO 3 LV (default: %(default)s)",
+        help="numbers on disk: canonical 1 LV 2 MYO 3 RV, acdc 1 RV 2 MYO 3 LV, camus 1 LV 2 MYO 3 LA "
+        "(default: %(default)s)",
     )
     parser.add_argument("--table", type=Path, metavar="CSV", help="write volumes, and for a cine the ejection fraction")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the contours; a folder for several images")
@@ -371,10 +372,12 @@ def _train(options: argparse.Namespace, report: Report) -> int:
         config.check()
     elif options.output or options.recipe:
         raise CardiacSegError("--resume goes on in its own folder with its own recipe; leave out --output and --recipe")
+    from CardiacSegLib.training.distributed import is_first_process
     from CardiacSegLib.training.run import resume, train
 
     bundle = resume(options.resume, report, changes) if options.resume else train(config, options.output, report)
-    report.result(str(bundle.folder), bundle=str(bundle.folder))
+    if is_first_process():
+        report.result(str(bundle.folder), bundle=str(bundle.folder))
     return 0
 
 

@@ -19,6 +19,15 @@ def make_folder(path: Path) -> None:
         raise CardiacSegError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
 
 
+_PARTIAL = ".partial-"
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed in the middle of writing left in a folder of which no other is a user."""
+    for path in folder.rglob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name and give it its own only once it is whole.
@@ -37,7 +46,7 @@ def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
         raise CardiacSegError(f"{path}: is a folder; give the name of a file")
     extension = path.name[path.name.find(".", 1) :] if "." in path.name[1:] else ""
     try:
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=extension, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=extension, dir=path.parent)
     except OSError as error:
         raise CardiacSegError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     os.close(handle)

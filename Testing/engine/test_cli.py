@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -74,6 +75,14 @@ class TestSegment:
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"heart_labels.nii.gz", "cine_labels.nii.gz"}
         assert {path.name for path in pictures.iterdir()} == {"heart.png", "cine.png"}
         assert {row["image"] for row in rows_of(table)} == {"heart.nii.gz", "cine.nii.gz"}
+
+    def test_warns_of_a_picture_that_says_no_spacing(self, segment, tmp_path):
+        PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)).save(
+            tmp_path / "a.png"
+        )
+        code, _, said = segment(tmp_path / "a.png", "-o", tmp_path / "a.nii.gz")
+        assert code == 0
+        assert "a.png: says no spacing; 1 mm is assumed" in said
 
     def test_numbers_structures_as_acdc_does_when_asked(self, segment, a_phantom_file, the_labels, tmp_path):
         assert segment(a_phantom_file, "-o", tmp_path / "a.nii.gz", "--labels", "acdc")[0] == 0

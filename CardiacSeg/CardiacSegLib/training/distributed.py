@@ -53,6 +53,11 @@ class Team:
 ALONE = Team()
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for its team, before the team is joined and after it was left."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @contextmanager
 def join_team(device: str) -> Iterator[tuple[Team, str]]:
     """Join the processes that ``torchrun`` started, if it did.
