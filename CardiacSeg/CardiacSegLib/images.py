@@ -22,7 +22,7 @@ from CardiacSegLib.files import replacing
 from CardiacSegLib.terminology import TAG_NAME, terminology_entry
 
 #: ITK's world is LPS, NIfTI's and Slicer's is RAS.
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NIFTI_HEADER_SIZE = 348
 #: A header that claims more voxels than this is damaged; a cine of 30 phases of 20 slices of 512 x 512 has 1.6e8.
 _MOST_VOXELS = 2**31
@@ -187,7 +187,7 @@ def _affine(spacing: Sequence[float], direction: Sequence[float], origin: Sequen
     columns = np.reshape(direction, (dimensions, dimensions)) * spacing
     affine[:kept, :kept] = columns[:kept, :kept]
     affine[:kept, 3] = origin[:kept]
-    return _LPS_TO_RAS @ affine
+    return LPS_TO_RAS @ affine
 
 
 def _read_nrrd(path: Path) -> Image:
@@ -212,7 +212,7 @@ def _read_nrrd(path: Path) -> Image:
         affine[:3, 2] = normal / max(np.linalg.norm(normal), 1e-12)
     affine[:3, 3] = header.get("space origin", np.zeros(3))
     space = str(header.get("space", "lps" if "space directions" not in header else "")).lower()
-    to_ras = {"left-posterior-superior": _LPS_TO_RAS, "lps": _LPS_TO_RAS, "right-anterior-superior": np.eye(4)}
+    to_ras = {"left-posterior-superior": LPS_TO_RAS, "lps": LPS_TO_RAS, "right-anterior-superior": np.eye(4)}
     to_ras |= {"ras": np.eye(4), "left-anterior-superior": np.diag([-1.0, 1, 1, 1]), "las": np.diag([-1.0, 1, 1, 1])}
     if space not in to_ras:
         raise CardiacSegError(f"{path}: space '{space}' is not known; save it as left-posterior-superior")
@@ -263,7 +263,7 @@ def _read_picture(path: Path) -> Image:
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise _not_readable(path, error) from error
     # Dots per inch, where a picture has them, tell how large to print it: they are no spacing.
-    return Image(np.ascontiguousarray(array.T[..., None]), _LPS_TO_RAS.copy(), path, spacing_known=False)
+    return Image(np.ascontiguousarray(array.T[..., None]), LPS_TO_RAS.copy(), path, spacing_known=False)
 
 
 def _gray_values(picture: Any, path: Path) -> np.ndarray:
@@ -352,7 +352,7 @@ def _write_nifti(path: Path, array: np.ndarray, image: Image) -> None:
 def _write_nrrd(path: Path, array: np.ndarray, image: Image, extra: Mapping[str, str] | None = None) -> None:
     import nrrd
 
-    lps = _LPS_TO_RAS @ image.affine
+    lps = LPS_TO_RAS @ image.affine
     geometry = {
         "space": "left-posterior-superior",
         "space directions": lps[:3, :3].T,

@@ -15,6 +15,8 @@ from CardiacSegLib.datasets.cases import read_case
 from CardiacSegLib.datasets.descriptions import CaseName, structure_named
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image, write_image, write_labels
+from CardiacSegLib.training.cases import find_run_cases
+from CardiacSegLib.training.config import TrainingConfig
 
 VERSION_2 = {
     "channel_names": {"0": "cineMRI"},
@@ -145,6 +147,12 @@ class TestFoldsOfNnunet:
         assert nnunet.read_splits(a_folder) == []
         self.write(a_folder, ["P1_ES", "P1_ED"], ["P2_frame01"])
         assert nnunet.read_splits(a_folder) == [["P1"], ["P2"]]
+
+    def test_are_those_of_a_run(self, a_folder, tmp_path_factory):
+        self.write(a_folder, ["P2_frame01"])
+        cases = find_run_cases(TrainingConfig(str(a_folder)), tmp_path_factory.mktemp("run"))
+        assert {case.patient for case in cases.validation} == {"P2"}
+        assert {case.patient for case in cases.training} == {"P1"}
 
     def test_that_divide_a_patient_are_refused(self, a_folder):
         self.write(a_folder, ["P1_ED"], ["P1_ES", "P2_frame01"])

@@ -93,6 +93,12 @@ class TestTheSidesOfARun:
         cases = find_run_cases(TrainingConfig("data", folds=4), tmp_path)
         assert patients(cases.training) | patients(cases.validation) == {f"p{number:02d}" for number in range(1, 9)}
 
+    def test_are_the_folds_of_the_layout_where_it_has_them(self, a_data_set, tmp_path, monkeypatch):
+        a_data_set(some_cases(6))
+        monkeypatch.setattr(layouts, "own_folds", lambda folder, layout: [["p03"], ["p05", "p06"]])
+        held_out = [patients(find_run_cases(TrainingConfig("data", fold=fold), tmp_path).validation) for fold in (0, 1)]
+        assert held_out == [{"p03"}, {"p05", "p06"}]
+
     def test_may_be_shares_of_the_patients(self, a_data_set, tmp_path):
         a_data_set(some_cases(20))
         cases = find_run_cases(TrainingConfig("data", fractions=(0.5, 0.25, 0.25)), tmp_path)

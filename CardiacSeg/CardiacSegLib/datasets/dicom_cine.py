@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.images import LPS_TO_RAS
 
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 _TAGS = (*_PLACE, "InstanceNumber", "SeriesInstanceUID", "TriggerTime")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Direction cosines of parallel slices, and spacings, may differ by this much: scanners round them slice by slice.
 _SAME_DIRECTION = 1e-3
 #: Images less than this apart along the normal, in millimeters, show the same slice.
@@ -145,7 +145,7 @@ def _affine(images: Sequence[DicomImage]) -> np.ndarray:
     lps[:3, :2] = first.directions.T * first.spacing
     lps[:3, 2] = step
     lps[:3, 3] = first.position
-    return _LPS_TO_RAS @ lps
+    return LPS_TO_RAS @ lps
 
 
 @dataclass(frozen=True)

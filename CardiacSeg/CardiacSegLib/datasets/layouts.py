@@ -13,7 +13,7 @@ from CardiacSegLib.errors import CardiacSegError
 
 
 class Layout(Protocol):
-    """What a module of this package that reads a layout offers. It may also have ``SAME_IMAGES``."""
+    """What a module of this package that reads a layout offers. It may also have ``SAME_IMAGES``, ``read_splits``."""
 
     TITLE: str
 
@@ -83,6 +83,12 @@ def find_cases(folder: Path, layout: str = "", labels: LabelConvention | None = 
 def same_images(layout: str) -> Sequence[Sequence[str]]:
     """Patients of a layout's data set who are known to be the same person: a split keeps them together."""
     return getattr(_layout(layout), "SAME_IMAGES", ())
+
+
+def own_folds(folder: Path, layout: str) -> list[list[str]]:
+    """The patients that each fold of a data set's own split holds out; none where it brings no folds."""
+    read_splits = getattr(_layout(layout), "read_splits", None)
+    return read_splits(_existing(folder)) if read_splits else []
 
 
 def _layout(name: str) -> Layout:

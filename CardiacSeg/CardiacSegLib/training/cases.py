@@ -86,7 +86,16 @@ def _divide(config: TrainingConfig, cases: Sequence[Case], layout: str) -> tuple
         return sides["train"], sides["val"]
     # What the layout keeps for a test is no part of a division made here.
     free = [case for case in cases if case.part != "test"]
-    return split_cases(free, make_folds(free, config.folds, together=together, seed=config.seed), config.fold)
+    folds = _own_folds(config, free, layout) or make_folds(free, config.folds, together=together, seed=config.seed)
+    return split_cases(free, folds, config.fold, together=together)
+
+
+def _own_folds(config: TrainingConfig, cases: Sequence[Case], layout: str) -> list[list[str]]:
+    """The folds that the data set brings, with one more for the patients whom none of them holds out."""
+    folds = layouts.own_folds(Path(config.dataset), layout)
+    held_out = {patient for fold in folds for patient in fold}
+    never = sorted({case.patient for case in cases} - held_out)
+    return [*folds, never] if folds and never else folds
 
 
 def _parts(
