@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,12 +79,15 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--copies", type=int, default=0, metavar="N", help="segment the copies of N volumes")
     parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
+    parser.add_argument("--spacing", type=float, metavar="MM", help="at which it labels, if not its own")
     options = parser.parse_args()
     bundle = find_bundle(options.model)
     cases = validation_cases(options.dataset, bundle)
+    if options.spacing:
+        bundle = replace(bundle, grid=replace(bundle.grid, spacing=options.spacing))
     segmenter = Segmenter.load(bundle, turns=options.turns)
     if not options.copies:
-        print(f"{len(cases)} images, Dice of {bundle.name}, {segmenter.turns} turn(s)\n")
+        print(f"{len(cases)} images, Dice of {bundle.name}, {segmenter.turns} turn(s), {bundle.grid.spacing:g} mm\n")
         print(dice_table(mean_dice(score_cases(segmenter, cases))))
         return
     step = max(1, len(cases) // options.copies)

@@ -39,7 +39,7 @@ from listening import Listener
 def a_run(a_small_config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bundle, Listener]:
     """A run that is long enough to learn what a phantom looks like: its folder, its bundle, what it told."""
     folder, listener = tmp_path_factory.mktemp("runs") / "run", Listener()
-    config = replace(a_small_config, filters=(16, 32, 64, 64), epochs=40)
+    config = replace(a_small_config, filters=(16, 32, 64, 64), epochs=40, inference_spacing=2.8)
     return folder, train(config, folder, listener), listener
 
 
@@ -62,7 +62,7 @@ class TestARun:
         ours = metadata_of(bundle)
         facts = ours["training"]
         assert bundle.folder == (folder / "bundle").resolve()
-        assert bundle.grid.spacing == 3.0
+        assert (facts["spacing"], bundle.grid.spacing) == (3.0, 2.8)
         assert bundle.grid.multiple == 8
         assert bundle.convention == CANONICAL
         assert (len(facts["patients_trained_on"]), len(facts["patients_validated_on"])) == (8, 2)
@@ -251,6 +251,7 @@ class TestAConfiguration:
             ("batch_size", 1),
             ("spacing", 0.0),
             ("spacing", math.nan),
+            ("inference_spacing", -1.0),
             ("learning_rate", 0.0),
             ("ema_decay", 1.0),
             ("neighbors", -1),
@@ -301,8 +302,8 @@ class TestAConfiguration:
             modality="US", split="s", fractions=(0.5, 0.25, 0.25), folds=3, fold=1, min_foreground=0.1, minutes=3.0,
             epochs=7, validations=4, patience=2, keep="best", network="unet", filters=(4, 8, 16), start="b",
             encoder_weights="w", loss="dice", optimizer="sgd", schedule="cosine", learning_rate=0.1, weight_decay=0.2,
-            ema_decay=0.5, augmentation="none", oversampling=0.5, neighbors=2, turns=8, spacing=2.0, crop=96,
-            window=192, batch_size=4, seed=5, device="cpu",
+            ema_decay=0.5, augmentation="none", oversampling=0.5, neighbors=2, turns=8, spacing=2.0,
+            inference_spacing=1.75, crop=96, window=192, batch_size=4, seed=5, device="cpu",
         )  # fmt: skip
         default = asdict(TrainingConfig())
         assert not [name for name, value in asdict(wanted).items() if value == default[name]], "a field is untested"
@@ -316,6 +317,10 @@ class TestAConfiguration:
         config = TrainingConfig("/home/somebody/data", minutes=20.0, filters=(8, 16, 32), turns=8, device="cpu")
         command = config.command(TrainingConfig(), dataset="DATA")
         assert command == "--dataset DATA --minutes 20.0 --filters 8 16 32 --turns 8"
+
+    def test_names_in_that_command_what_is_zero_here_and_not_by_default(self):
+        config = TrainingConfig("data", neighbors=0, ema_decay=0.0)
+        assert config.command(TrainingConfig(), dataset="DATA") == "--dataset DATA --ema-decay 0.0 --neighbors 0"
 
     def test_has_help_for_every_field(self):
         assert all(one.metadata["help"] for one in fields(TrainingConfig))

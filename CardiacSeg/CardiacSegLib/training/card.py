@@ -44,9 +44,7 @@ To see it again:
 
 ## Network and training
 
-{network} with {parameters:.2f} million weights; it labels each slice at {spacing:g} mm in plane and sees
-{neighbors}. Its probabilities are averaged over {turns} turned and flipped copies of an image (`--turns`).
-Kept is the moving average of the weights{kept}. Trained on {machine} by
+{network}
 
 {training}
 
@@ -99,9 +97,9 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     facts = ours["training"]
     data, license_ = _PUBLIC_DATA.get(facts["layout"], _LOCAL_DATA)
     seen = {*facts["patients_trained_on"], *facts["patients_validated_on"]}
-    neighbors = f"{facts['neighbors']} neighbor(s) on either side" if facts["neighbors"] else "no other slice"
     return _CARD.format(
-        **{name: facts[name] for name in ("slices", "machine", "network")},
+        slices=facts["slices"],
+        network=_wrapped(_network(facts, ours["grid"]["spacing"])),
         data=_wrapped(data + (_ACDC_TEST_UNSEEN if facts["layout"] == "acdc" and not seen & _ACDC_TEST else "")),
         license=license_,
         purpose=_wrapped(facts["purpose"] or _LOCAL_PURPOSE),
@@ -112,15 +110,25 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         trained=len(facts["patients_trained_on"]),
         validated=len(facts["patients_validated_on"]),
         fold=f" (fold {facts['fold']})" if "--split" in facts["command"] else "",
-        kept=" where it did best in validation" if facts["keep"] == "best" else "",
         table=dice_table(facts["validation_dice"]),
         command=f"python Testing/benchmarks/accuracy.py --dataset DATA --model {metadata['name']}",
-        neighbors=neighbors,
-        turns=facts["turns"],
-        parameters=facts["parameters"] / 1e6,
-        spacing=ours["grid"]["spacing"],
         training="\n\n".join(_training(facts, "RUN")),
         sha256=ours["sha256"],
+    )
+
+
+def _network(facts: Mapping[str, Any], spacing: float) -> str:
+    """What the network is, what it sees, and which of the weights that it went through became the model."""
+    neighbors = f"{facts['neighbors']} neighbor(s) on either side" if facts["neighbors"] else "no other slice"
+    turns = "Its probabilities are averaged over {turns} turned and flipped copies of an image (`--turns`)."
+    once = "It looks at each image once, without turned copies (`--turns 1`)."
+    weights = "the moving average of the weights" if facts["averaged"] else "the weights"
+    return (
+        f"{facts['network']} with {facts['parameters'] / 1e6:.2f} million weights, trained at {facts['spacing']:g} mm "
+        f"in plane. It labels each slice at {spacing:g} mm and sees {neighbors}. "
+        f"{turns.format(**facts) if facts['turns'] > 1 else once} "
+        f"Kept: {weights} {'where it did best in validation' if facts['keep'] == 'best' else 'at the end'}. "
+        f"Trained on {facts['machine']} by"
     )
 
 
@@ -139,4 +147,4 @@ def _training(facts: Mapping[str, Any], run: str) -> list[str]:
     command = f"cardiacseg train {options} --output {run}"
     wrapped = " \\\n        ".join(textwrap.wrap(command, 100, break_on_hyphens=False))
     took = "({steps} steps of {batch_size} slices, {epochs:g} epochs, {minutes:g} minutes)".format(**facts)
-    return [*before, f"    {wrapped}\n\n{took}{facts.get('note', '')}"]
+    return [*before, f"    {wrapped}\n\n{_wrapped(took + facts.get('note', ''))}"]

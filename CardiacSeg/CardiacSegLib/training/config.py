@@ -98,7 +98,8 @@ class TrainingConfig:
 
     neighbors: int = option(1, "slices on either side that the network sees beside the one that it labels")
     turns: int = option(1, "turned and flipped copies of an image that the model averages", None, (1, 8))
-    spacing: float = option(1.5, "in-plane spacing of the model in millimeters")
+    spacing: float = option(1.5, "in-plane spacing in millimeters at which the model is trained")
+    inference_spacing: float = option(0.0, "that at which it labels once it is trained; 0 for the same")
     crop: int = option(128, "height and width of a training crop in pixels of the model")
     window: int = option(256, "height and width of what is kept of every slice, in pixels of the model")
     batch_size: int = option(16, "slices in a step")
@@ -143,6 +144,10 @@ class TrainingConfig:
             (self.window >= self.crop, f"window is {self.window}; it cannot be smaller than crop, {self.crop}"),
             (self.batch_size >= 2, f"batch_size is {self.batch_size}; batch normalization needs 2 or more"),
             (self.spacing > 0, f"spacing is {self.spacing}; it has to be above 0 mm"),
+            (
+                self.inference_spacing >= 0,
+                f"inference_spacing is {self.inference_spacing}; it has to be above 0 mm, or 0 for that of training",
+            ),
             (self.neighbors >= 0, f"neighbors is {self.neighbors}; it cannot be negative"),
             (
                 self.learning_rate is None or self.learning_rate > 0,
@@ -219,7 +224,8 @@ class TrainingConfig:
         parts = []
         for one in fields(self):
             value = places.get(one.name, getattr(self, one.name))
-            if value and (one.name in places or value != getattr(base, one.name)) and one.name not in _ON_CARD:
+            differs = one.name in places or value != getattr(base, one.name)
+            if differs and value not in ("", (), None) and one.name not in _ON_CARD:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 parts.append(f"--{one.name.replace('_', '-')} {shown}")
         return " ".join(parts)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _CASES, _SLICES = 4, 3
 _DPI = 120
+#: Pixels from the middle to an edge where no heart tells.
+_REACH = 56
 _INK, _FAINT, _GRID = "#1f2328", "#6b7280", "#e5e7eb"
 
 
@@ -69,8 +71,9 @@ def draw_cases(store: SliceStore, labels: Any, convention: LabelConvention, path
     figure.suptitle(title, color="#e8eaed", fontsize=9, x=0.01, y=0.99, ha="left")
     grid = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.36 / (rows * 1.9 + 0.4), 0.02, 0.02)
+    reach = _reach(store.labels.numpy()[chosen.ravel()])
     for axes, number in zip(grid.flat, chosen.flat):
-        window = _around(store.centers[number].numpy(), store.images.shape[-1])
+        window = _around(store.centers[number].numpy(), store.images.shape[-1], reach)
         image = store.images[number].float().numpy()[window]
         axes.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99.5))
         _contours(axes, store.labels[number].numpy()[window], convention, "white", 0.8)
@@ -101,7 +104,13 @@ def _slices_to_show(cases: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return flat[: len(flat) // columns * columns].reshape(-1, columns)
 
 
-def _around(center: np.ndarray, size: int, reach: int = 56) -> tuple[slice, slice]:
+def _reach(labels: np.ndarray) -> int:
+    """Pixels from the middle to an edge of a view in which the largest of some hearts, (N, S, S), has room."""
+    extents = [np.ptp(np.flatnonzero(line)) for axis in (1, 2) for line in labels.any(axis) if line.any()]
+    return round(0.6 * max(extents, default=0)) or _REACH
+
+
+def _around(center: np.ndarray, size: int, reach: int) -> tuple[slice, slice]:
     """Rows and columns around the middle of a heart."""
     starts = np.clip(np.round(center).astype(int) - reach, 0, max(0, size - 2 * reach))
     return tuple(slice(start, min(size, start + 2 * reach)) for start in starts)

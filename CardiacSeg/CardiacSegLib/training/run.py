@@ -13,7 +13,7 @@ import torch
 from CardiacSegLib.bundles import Bundle, add_training_facts, read_training_facts, write_bundle
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.validation import mean_dice, score_cases
-from CardiacSegLib.files import make_folder, replacing
+from CardiacSegLib.files import make_folder, remove_partial, replacing
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
@@ -33,11 +33,14 @@ from CardiacSegLib.training.validation import Validation, validate
 
 #: What may change when a run goes on; the rest is what its checkpoints were made by.
 RESUMABLE = (
-    *("dataset", "device", "epochs", "keep", "learning_rate", "min_foreground", "minutes", "patience", "validations"),
+    *("dataset", "device", "epochs", "keep", "learning_rate"),
+    *("min_foreground", "minutes", "patience", "validations"),
 )
 _EVENTS = "events.jsonl"
 #: Progress is told every so many steps; between validations a checkpoint is written this often.
 _PROGRESS_STEPS = 50
+#: Mean Dice below which a picture shows noise, whose contours take seconds to draw.
+_READABLE = 0.1
 _SAVE_SECONDS = 120.0
 
 
@@ -94,6 +97,7 @@ def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
         if not team.is_first:
             return _Run(config, run, cases, setup, device, team, Listeners()).go()
         make_folder(run)
+        remove_partial(run)
         config.write(run)
         write_division(run, cases)
         with (run / _EVENTS).open("a", encoding="utf-8") as stream:
@@ -116,9 +120,9 @@ class _Setup:
 
 
 def _setup(config: TrainingConfig, cases: RunCases) -> _Setup:
-    filters = config.filters
-    definition = network_definition(config.network, 2 * config.neighbors + 1, len(cases.convention) + 1, filters)
-    multiple = network_multiple(config.network, filters)
+    channels, classes = 2 * config.neighbors + 1, len(cases.convention) + 1
+    definition = network_definition(config.network, channels, classes, config.filters)
+    multiple = network_multiple(config.network, config.filters)
     if config.crop % multiple or config.window % multiple:
         raise CardiacSegError(
             f"training configuration: crop is {config.crop} and window {config.window}; for this network both have to "
@@ -216,7 +220,6 @@ class _Run:
     def _validate(self, trainer: Trainer, store: SliceStore, done: float, board: TensorBoard | None) -> None:
         self._next_validation = self._validations_until(done) + 1
         convention = self._cases.convention
-        validation = validate(trainer.network, store, self._setup.grid, self._device, convention)
         measures = {
             "step": trainer.step,
             "epoch": round(trainer.epochs, 2),
@@ -224,6 +227,7 @@ class _Run:
             "learning_rate": trainer.learning_rate(done),
             "loss": round(trainer.loss, 4),
         }
+        validation = validate(trainer.network, store, self._setup.grid, self._device, convention)
         better = self._history.add(measures, validation)
         trainer.schedule.validated(validation.mean_dice)
         self._events.progress(done, trainer.seconds_left(done), step=trainer.step, dice=validation.dice)
@@ -231,7 +235,7 @@ class _Run:
             self._checkpoints.save_best(trainer.network.state_dict())
         self._save(trainer)
         if self._team.is_first:
-            self._show(store, validation)
+            self._show(store, validation, is_last=done >= 1)
             board.add(self._history.rows[-1])
 
     def _save(self, trainer: Trainer) -> None:
@@ -244,12 +248,14 @@ class _Run:
             self._checkpoints.save(state)
         self._saved = time.monotonic()
 
-    def _show(self, store: SliceStore, validation: Validation) -> None:
+    def _show(self, store: SliceStore, validation: Validation, is_last: bool) -> None:
         """Bring what people look at up to date."""
         make_folder(self._run / "pictures")
         rows, convention = self._history.rows, self._cases.convention
         self._history.write(self._run / "metrics.csv")
         draw_curves(rows, tuple(convention), self._run / "curves.png", self._config.name or self._run.name)
+        if validation.mean_dice < _READABLE and not is_last:
+            return
         title = f"step {rows[-1]['step']}, mean Dice {rows[-1]['dice']:.3f}; reference in white"
         picture = self._run / "pictures" / f"step_{rows[-1]['step']:07d}.png"
         draw_cases(store, validation.labels, convention, picture, title)
@@ -259,19 +265,13 @@ class _Run:
         network = trainer.network
         if self._config.keep == "best":
             network.load_state_dict(self._checkpoints.load_best())
-        folder = self._run / "bundle"
+        folder, config = self._run / "bundle", self._config
+        grid = replace(self._setup.grid, spacing=config.inference_spacing or config.spacing)
         if not self._team.is_first:
-            return Bundle(folder, self._setup.grid, self._cases.convention, self._setup.definition, "")
-        config = self._config
+            return Bundle(folder, grid, self._cases.convention, self._setup.definition, "")
+        name, definition = config.name or self._run.name, self._setup.definition
         bundle = write_bundle(
-            *(
-                folder,
-                config.name or self._run.name,
-                network,
-                self._setup.definition,
-                self._setup.grid,
-                self._cases.convention,
-            ),
+            *(folder, name, network, definition, grid, self._cases.convention),
             facts=self._facts(trainer),
             turns=config.turns,
             description=config.title,
@@ -294,7 +294,7 @@ class _Run:
             "epochs": round(trainer.epochs, 1),
             "minutes": round(trainer.elapsed() / 60, 1),
             "parameters": trainer.parameters,
-            "network": self._setup.definition["_target_"],
+            "network": self._setup.definition["_target_"].rpartition(".")[2],
             "layout": cases.layout,
             "purpose": config.purpose,
             "fold": config.fold,
@@ -302,6 +302,8 @@ class _Run:
             "turns": config.turns,
             "batch_size": config.batch_size,
             "keep": config.keep,
+            "averaged": config.ema_decay > 0,
+            "spacing": config.spacing,
             "command": config.command(TrainingConfig(), dataset="DATA", **_card_places(config)),
             "machine": machine(self._device),
             **{f"patients_{name}_on": sorted({case.patient for case in side}) for name, side in sides.items()},
