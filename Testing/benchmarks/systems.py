@@ -66,6 +66,7 @@ class System:
     def command(self, dataset: str, split: str, run: str) -> list[str]:
         """The arguments of ``cardiacseg``."""
         choice = ["--neighbors", "0", f"--{self.option}", self.name, "--minutes", str(self.minutes)]
+        choice += ["--validations", "1"]  # a look takes a wide network a minute, which its training would lack
         return ["train", "--dataset", dataset, "--split", split, *choice, "--output", run]
 
 

@@ -5,8 +5,9 @@
 Both train the same network with the same loss, optimizer, precision and batch on the same patients, at the same
 spacing and crop, with augmentation of the same strength: the same turns and flips, tilt, zoom, bending, gamma, bias
 field, brightness, blur, low resolution and noise, each as often. The usual pipeline is CacheDataset with dictionary
-transforms for each sample and a DataLoader with two workers. The two take turns for several rounds, so that what else
-the machine does hits both; the ratio is that of the medians.
+transforms for each sample and a DataLoader with two workers; beside it the same without workers, since on two cores
+workers and network get into each other's way. They take turns for several rounds, so that what else the machine does
+hits all; a ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,9 @@ from CardiacSegLib.training.recipes import DEFAULT_RECIPE, find_recipe
 from CardiacSegLib.training.store import SliceStore, load_store
 from CardiacSegLib.training.trainer import Trainer
 
+#: Steps that are not timed: as many batches the workers of a DataLoader have ready when their turn comes, and one more.
+_WARM_UP = 5
+
 
 def usual_transforms(crop: int) -> Compose:
     """What a MONAI user writes for the same augmentation, sample by sample."""
@@ -63,28 +67,29 @@ def usual_transforms(crop: int) -> Compose:
             RandScaleIntensityd("image", factors=0.4, prob=0.7),
             RandShiftIntensityd("image", offsets=0.3, prob=0.7),
             RandGaussianSmoothd("image", prob=0.2),
-            RandSimulateLowResolutiond("image", prob=0.1, zoom_range=(0.5, 0.5)),
+            RandSimulateLowResolutiond("image", prob=0.1, zoom_range=(0.5, 0.5), upsample_mode="bilinear"),
             RandGaussianNoised("image", prob=0.3, std=0.3),
         ]
     )
 
 
 class UsualTraining:
-    """CacheDataset, DataLoader with two workers, and a plain loop."""
+    """CacheDataset, DataLoader, and a plain loop."""
 
-    def __init__(self, config: TrainingConfig, store: SliceStore, network: torch.nn.Module, device: Device) -> None:
+    def __init__(
+        self, config: TrainingConfig, store: SliceStore, network: torch.nn.Module, device: Device, workers: int
+    ) -> None:
         slices = torch.arange(len(store))
         offsets = torch.arange(-config.neighbors, config.neighbors + 1).expand(len(slices), -1)
         images = store.with_neighbors(slices, offsets)
         items = [{"image": image, "label": label[None]} for image, label in zip(images, store.labels.float())]
         data = CacheDataset(items, usual_transforms(config.crop), cache_rate=1.0, progress=False)
-        self._loader = DataLoader(
-            data, batch_size=config.batch_size, shuffle=True, num_workers=2, persistent_workers=True, drop_last=True
-        )
+        processes = {"num_workers": workers, "persistent_workers": workers > 0}
+        self._loader = DataLoader(data, batch_size=config.batch_size, shuffle=True, drop_last=True, **processes)
         self._network = network.to(device.torch, memory_format=torch.channels_last).train()
         self._device, self._batches = device, self._forever()
         self._optimizer = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            network.parameters(), config.highest_learning_rate, weight_decay=config.chosen_weight_decay
         )
         self._loss = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
 
@@ -104,9 +109,10 @@ class UsualTraining:
         self._optimizer.step()
 
 
-def seconds_of(step: object, count: int) -> float:
-    """Seconds that ``count`` steps take, after one that is not counted."""
-    step()
+def seconds_of(step: Callable[[], object], count: int) -> float:
+    """Seconds that ``count`` steps take, after some that are not counted."""
+    for _ in range(_WARM_UP):
+        step()
     start = time.perf_counter()
     for _ in range(count):
         step()
@@ -133,20 +139,23 @@ def main() -> None:
 
     trainer = Trainer(config, build_network(definition), device, store, len(CANONICAL) + 1)
     own_steps = trainer.steps()
-    usual = UsualTraining(config, store, build_network(definition), device)
-    own_seconds, usual_seconds = [], []
+    systems: dict[str, Callable[[], object]] = {"CardiacSeg": lambda: next(own_steps)}
+    for workers, name in ((2, "usual pipeline, two workers"), (0, "usual pipeline, no workers")):
+        systems[name] = UsualTraining(config, store, build_network(definition), device, workers).step
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
     for _ in range(options.rounds):
-        own_seconds.append(seconds_of(lambda: next(own_steps), options.steps))
-        usual_seconds.append(seconds_of(usual.step, options.steps))
+        for name, step in systems.items():
+            seconds[name].append(seconds_of(step, options.steps))
     slices = options.steps * config.batch_size
-    own, monai = (slices / statistics.median(seconds) for seconds in (own_seconds, usual_seconds))
-    spread = ", ".join(f"{slices / seconds:.1f}" for seconds in own_seconds)
     print(
-        f"recipe {options.recipe}, {len(store)} slices of {len(patients)} patients, {torch.get_num_threads()} threads"
+        f"recipe {options.recipe}, {len(store)} slices of {len(patients)} patients, {torch.get_num_threads()} threads\n"
     )
-    print(f"CardiacSeg:     {own:6.1f} slices a second ({spread})")
-    print(f"usual pipeline: {monai:6.1f} slices a second ({', '.join(f'{slices / s:.1f}' for s in usual_seconds)})")
-    print(f"ratio:          {own / monai:6.2f}")
+    own = statistics.median(seconds["CardiacSeg"])
+    print("| training | slices a second (each round) | CardiacSeg is faster |\n| --- | --- | --- |")
+    for name, taken in seconds.items():
+        median = statistics.median(taken)
+        rounds = ", ".join(f"{slices / each:.1f}" for each in taken)
+        print(f"| {name} | {slices / median:.1f} ({rounds}) | {median / own:.2f} times |")
     assert np.isfinite(trainer.loss)
 
 
