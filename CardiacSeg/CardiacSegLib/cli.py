@@ -234,6 +234,8 @@ def _segment_one(
     image = read_image(request.image)
     if not image.spacing_known:
         report.warn(f"{request.image}: says no spacing; 1 mm is assumed, so that volumes and areas mean nothing")
+    elif 1 in image.array.shape[:3]:
+        report.warn(f"{request.image}: is a single slice; its volumes are those within that slice, not of a heart")
     check_label_format(request.labels, image.array.shape)
     try:
         labels = segmenter.segment(image.array, image.affine, lambda done: report.progress((number + done) / count))

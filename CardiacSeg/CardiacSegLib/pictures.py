@@ -310,7 +310,8 @@ def _write_heading(
         parts = [] if phase.frame is None else [f"{name}frame {phase.frame + 1}"]
         for name, number in convention.items():
             volume = structure_volume_ml(phase.labels, number, affine)
-            parts.append(f"{name} {volume:.0f} mL" if volume else f"{name} not found")
+            measure = "" if 1 in phase.labels.shape else f" {volume:.0f} mL"  # of a single slice it means nothing
+            parts.append(f"{name}{measure}" if volume else f"{name} not found")
         figure.text(0.2 / width, 1 - below / height, "   ·   ".join(parts), color=_FAINT, fontsize=8.5)
         below += 0.22
 

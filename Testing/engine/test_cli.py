@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,13 @@ class TestSegment:
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"heart_labels.nii.gz", "cine_labels.nii.gz"}
         assert {path.name for path in pictures.iterdir()} == {"heart.png", "cine.png"}
         assert {row["image"] for row in rows_of(table)} == {"heart.nii.gz", "cine.nii.gz"}
+
+    def test_warns_of_a_single_slice(self, segment, a_phantom_image, tmp_path):
+        one = replace(a_phantom_image, array=a_phantom_image.array[..., 2:3])
+        write_image(tmp_path / "a.nii.gz", one)
+        code, _, said = segment(tmp_path / "a.nii.gz", "-o", tmp_path / "b.nii.gz")
+        assert code == 0
+        assert "a.nii.gz: is a single slice; its volumes are those within that slice" in said
 
     def test_warns_of_a_picture_that_says_no_spacing(self, segment, tmp_path):
         PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)).save(

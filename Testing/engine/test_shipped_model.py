@@ -1,4 +1,4 @@
-"""The model that ships: its bundle is whole, its card is true, and it finds hearts."""
+"""The models that ship: their bundles are whole, their cards are true, and they find hearts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import METADATA, WEIGHTS, Bundle, sha256
 from CardiacSegLib.clinical.volumes import ventricular_function
-from CardiacSegLib.datasets import acdc
+from CardiacSegLib.datasets import acdc, camus
 from CardiacSegLib.datasets.splits import read_folds, split_cases
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.evaluation.validation import mean_dice, score_cases
@@ -21,6 +21,9 @@ from CardiacSegLib.resources import resource_folder
 from CardiacSegLib.training.card import model_card
 
 FOLDER = resource_folder() / "Models" / "short-axis-cine"
+ECHO = resource_folder() / "Models" / "echo-2ch"
+
+every_model = pytest.mark.parametrize("folder", [FOLDER, ECHO], ids=lambda folder: folder.name)
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +36,21 @@ def the_facts() -> dict:
     return json.loads((FOLDER / METADATA).read_text(encoding="utf-8"))["cardiacseg"]
 
 
-def test_the_weights_are_those_of_the_card() -> None:
-    bundle = Bundle.read(FOLDER)
-    assert sha256(FOLDER / WEIGHTS) == bundle.hash
+def test_no_other_models_ship() -> None:
+    assert sorted(path.name for path in FOLDER.parent.iterdir()) == sorted([FOLDER.name, ECHO.name])
+
+
+@every_model
+def test_the_weights_are_those_of_the_card(folder: Path) -> None:
+    bundle = Bundle.read(folder)
+    assert sha256(folder / WEIGHTS) == bundle.hash
     assert bundle.hash in bundle.card.read_text(encoding="utf-8")
 
 
-def test_the_card_is_made_from_the_metadata() -> None:
-    metadata = json.loads((FOLDER / METADATA).read_text(encoding="utf-8"))
-    assert (FOLDER / "docs" / "README.md").read_text(encoding="utf-8") == model_card(metadata)
+@every_model
+def test_the_card_is_made_from_the_metadata(folder: Path) -> None:
+    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    assert (folder / "docs" / "README.md").read_text(encoding="utf-8") == model_card(metadata)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +119,16 @@ def test_real_hearts_that_it_never_saw_are_segmented_as_the_card_says(
     some = [case for case in cases if case.patient in folds[the_facts["training"]["fold"]][:6]]
     table = mean_dice(score_cases(the_model, some))
     assert table["all"]["mean"] > the_facts["training"]["validation_dice"]["all"]["mean"] - 0.03
+
+
+@pytest.mark.data
+def test_echoes_that_it_never_saw_are_segmented_as_its_card_says(real_data: Path) -> None:
+    if not (real_data / "camus_2ch").is_dir():
+        pytest.skip("no CAMUS among the real cases")
+    facts = json.loads((ECHO / METADATA).read_text(encoding="utf-8"))["cardiacseg"]["training"]
+    assert facts["validation_dice"]["all"]["mean"] >= 0.88
+    cases = [case for case in camus.find_cases(real_data / "camus_2ch") if case.part == "val"]
+    assert {case.patient for case in cases} == set(facts["patients_validated_on"])
+    assert not {case.patient for case in cases} & set(facts["patients_trained_on"])
+    table = mean_dice(score_cases(Segmenter.load(ECHO), cases[::4]))
+    assert table["all"]["mean"] > facts["validation_dice"]["all"]["mean"] - 0.03

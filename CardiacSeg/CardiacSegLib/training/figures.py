@@ -83,7 +83,7 @@ def draw_cases(store: SliceStore, labels: Any, convention: LabelConvention, path
 
 
 def _contours(axes: Axes, labels: np.ndarray, convention: LabelConvention, color: str | None, width: float) -> None:
-    for name, number in convention.items():
+    for name, number in reversed(list(convention.items())):  # LV last, or the wall's inner border would hide it
         mask = labels == number
         if mask.any() and not mask.all():
             axes.contour(mask, [0.5], colors=[color or _color(name)], linewidths=width)
