@@ -6,20 +6,22 @@ All train the same network with the same loss, optimizer and batch on the same p
 with augmentation of the same strength: the same turns and flips, tilt, zoom, bending, gamma, bias field, brightness,
 blur, low resolution and noise, each as often. The usual pipeline is CacheDataset with dictionary transforms for each
 sample, a DataLoader with two workers, and the network as MONAI builds it: on a processor in float32, channels first.
-Beside it the same with CardiacSeg's precision and memory format, so that one sees what the data alone cost. They take
-turns for several rounds, so that what else the machine does hits all; a ratio is that of the medians.
+Beside it the same with CardiacSeg's precision and memory format, so that one sees what the data alone cost. Each is a
+process of its own; they take turns for several rounds, so that what else the machine does hits all. A ratio is that of
+the medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-import numpy as np
 import torch
 from monai.data import CacheDataset, DataLoader
 from monai.losses import DiceCELoss
@@ -116,14 +118,55 @@ class UsualTraining:
         self._optimizer.step()
 
 
-def seconds_of(step: Callable[[], object], count: int) -> float:
-    """Seconds that ``count`` steps take, after some that are not counted."""
-    for _ in range(_WARM_UP):
-        step()
-    start = time.perf_counter()
-    for _ in range(count):
-        step()
-    return time.perf_counter() - start
+class Setting:
+    """What all systems share, read and built in the process of each."""
+
+    def __init__(self, recipe: str, dataset: str, patients: int, device: str) -> None:
+        self.config = find_recipe(recipe).with_changes({"dataset": dataset, "device": device})
+        multiple = network_multiple(self.config.network, self.config.filters)
+        grid = ModelGrid(self.config.spacing, multiple=multiple, neighbors=self.config.neighbors)
+        cases = find_cases(Path(dataset))
+        chosen = sorted({case.patient for case in cases})[:patients]
+        self.store = load_store([case for case in cases if case.patient in chosen], grid, CANONICAL, self.config.window)
+        self.device = Device.choose(device)
+        self.classes = len(CANONICAL) + 1
+        self.network = build_network(
+            network_definition(self.config.network, grid.channels, self.classes, self.config.filters)
+        )
+
+
+def own(setting: Setting) -> Callable[[], object]:
+    steps = Trainer(setting.config, setting.network, setting.device, setting.store, setting.classes).steps()
+    return lambda: next(steps)
+
+
+def usual(setting: Setting) -> Callable[[], object]:
+    return UsualTraining(setting.config, setting.store, setting.network, setting.device, tuned=False).step
+
+
+def usual_tuned(setting: Setting) -> Callable[[], object]:
+    return UsualTraining(setting.config, setting.store, setting.network, setting.device, tuned=True).step
+
+
+SYSTEMS: dict[str, Callable[[Setting], Callable[[], object]]] = {
+    "CardiacSeg": own,
+    "usual pipeline": usual,
+    "usual pipeline, precision and format of CardiacSeg": usual_tuned,
+}
+
+
+def serve(system: str, pipe: Connection, *setting: object) -> None:
+    """In a process of its own: say how much there is to train on, then answer a number of steps with their seconds."""
+    shared = Setting(*setting)
+    step = SYSTEMS[system](shared)
+    pipe.send((len(shared.store), torch.get_num_threads(), shared.config.batch_size))
+    while count := pipe.recv():
+        for _ in range(_WARM_UP):
+            step()
+        start = time.perf_counter()
+        for _ in range(count):
+            step()
+        pipe.send(time.perf_counter() - start)
 
 
 def main() -> None:
@@ -131,39 +174,32 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, metavar="FOLDER")
     parser.add_argument("--recipe", default=DEFAULT_RECIPE)
     parser.add_argument("--patients", type=int, default=20, help="how many are read (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="of each round (default: %(default)s)")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    config = find_recipe(options.recipe).with_changes({"dataset": options.dataset, "device": options.device})
-    device = Device.choose(config.device)
-    multiple = network_multiple(config.network, config.filters)
-    grid = ModelGrid(config.spacing, multiple=multiple, neighbors=config.neighbors)
-    cases = find_cases(Path(options.dataset))
-    patients = sorted({case.patient for case in cases})[: options.patients]
-    store = load_store([case for case in cases if case.patient in patients], grid, CANONICAL, config.window)
-    definition = network_definition(config.network, grid.channels, len(CANONICAL) + 1, config.filters)
-
-    trainer = Trainer(config, build_network(definition), device, store, len(CANONICAL) + 1)
-    own_steps = trainer.steps()
-    systems: dict[str, Callable[[], object]] = {"CardiacSeg": lambda: next(own_steps)}
-    for tuned, name in ((False, "usual pipeline"), (True, "usual pipeline, precision and format of CardiacSeg")):
-        systems[name] = UsualTraining(config, store, build_network(definition), device, tuned).step
-    seconds: dict[str, list[float]] = {name: [] for name in systems}
+    processes, pipes = multiprocessing.get_context("spawn"), {}
+    for system in SYSTEMS:
+        pipes[system], theirs = processes.Pipe()
+        setting = (options.recipe, options.dataset, options.patients, options.device)
+        processes.Process(target=serve, args=(system, theirs, *setting)).start()
+        theirs.close()  # so that its end is seen here
+        slices, threads, batch_size = pipes[system].recv()
+    seconds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
     for _ in range(options.rounds):
-        for name, step in systems.items():
-            seconds[name].append(seconds_of(step, options.steps))
-    slices = options.steps * config.batch_size
-    print(
-        f"recipe {options.recipe}, {len(store)} slices of {len(patients)} patients, {torch.get_num_threads()} threads\n"
-    )
-    own = statistics.median(seconds["CardiacSeg"])
+        for system, pipe in pipes.items():
+            pipe.send(options.steps)
+            seconds[system].append(pipe.recv())
+    for pipe in pipes.values():
+        pipe.send(0)
+    print(f"recipe {options.recipe}, {slices} slices of {options.patients} patients, {threads} threads\n")
+    trained = options.steps * batch_size
+    fastest = statistics.median(seconds["CardiacSeg"])
     print("| training | slices a second (each round) | CardiacSeg is faster |\n| --- | --- | --- |")
-    for name, taken in seconds.items():
+    for system, taken in seconds.items():
         median = statistics.median(taken)
-        rounds = ", ".join(f"{slices / each:.1f}" for each in taken)
-        print(f"| {name} | {slices / median:.1f} ({rounds}) | {median / own:.2f} times |")
-    assert np.isfinite(trainer.loss)
+        rounds = ", ".join(f"{trained / each:.1f}" for each in taken)
+        print(f"| {system} | {trained / median:.1f} ({rounds}) | {median / fastest:.2f} times |")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def build_optimizer(
     Raises:
         CardiacSegError: where there is no such optimizer.
     """
-    return pick("optimizer", name, BUILDERS)(_groups(network, weight_decay), lr=learning_rate)
+    # All weights in one pass over memory, which PyTorch does on a CPU where it is asked to.
+    on_cpu = all(weights.device.type == "cpu" for weights in network.parameters())
+    return pick("optimizer", name, BUILDERS)(_groups(network, weight_decay), lr=learning_rate, fused=on_cpu or None)
 
 
 def _groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

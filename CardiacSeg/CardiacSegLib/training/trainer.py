@@ -127,7 +127,9 @@ class Trainer:
         self._live.train()
         with self._device.autocast():
             logits = self._live(images)
-        loss = self._loss(logits.float(), labels.to(self._device.torch))
+        # A loss goes over the pixels of one class after the other, not over the classes of one pixel.
+        logits = logits.float().contiguous()
+        loss = self._loss(logits, labels.to(self._device.torch))
         self._check(float(loss.detach()), chosen)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
