@@ -39,7 +39,7 @@ test: $(STAMP) ## Check style, import rules and behavior.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 test-long: $(STAMP) ## Run the tests that train or measure for minutes.
 	$(BIN)/pytest -m long

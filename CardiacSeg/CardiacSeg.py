@@ -6,13 +6,14 @@ Slicer starts at full speed with neither installed.
 
 # No "from __future__ import annotations": parameterNodeWrapper has to see the types of the parameters.
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Optional, Union
 
-import qt
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLSequenceNode, vtkMRMLTableNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -22,28 +23,34 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES
-from CardiacSegLib.bundles import DEFAULT_MODEL, list_models
+from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.gui.evaluate import EvaluateSection
+from CardiacSegLib.gui.models import ModelsSection
 from CardiacSegLib.gui.packages import ensurePackages, missingPackages
-from CardiacSegLib.jobs.client import WorkerClient, error_text
+from CardiacSegLib.gui.results import ResultsSection
+from CardiacSegLib.gui.segment import SegmentSection
+from CardiacSegLib.gui.train import TrainSection
+from CardiacSegLib.inference.devices import DEVICES
+from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.segmentations import (
-    SegmentationLogic,
     add_segmentation_node,
     fill_segmentation_node,
     labels_from_segmentation_node,
+)
+from CardiacSegLib.mrml.sequences import (
+    add_cine,
+    add_segmentation_sequence,
+    cine_from_sequence_node,
+    proxy_of,
+    sequence_of_proxy,
 )
 from CardiacSegLib.mrml.terminology import load_terminology
 from CardiacSegLib.mrml.volumes import add_volume_node, image_from_volume_node
 from CardiacSegLib.terminology import terminology_entry
 
-try:
-    from slicer.i18n import tr as _
-    from slicer.i18n import translate
-except ImportError:  # hosts that are not translated
-    _, translate = str, lambda context, text: text
-
-POLL_INTERVAL_MS = 50
 PHANTOM_NAME = "CardiacSegPhantom"
+PHANTOM_CINE_NAME = "CardiacSegPhantomCine"
 
 
 class CardiacSeg(ScriptedLoadableModule):
@@ -53,11 +60,11 @@ class CardiacSeg(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "CardiacSeg"
         parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac")]
-        parent.dependencies = ["Segmentations", "Terminologies"]
+        parent.dependencies = ["Plots", "Segmentations", "Sequences", "Tables", "Terminologies"]
         parent.contributors = ["The CardiacSeg contributors"]
         parent.helpText = _(
             "Segments the left ventricle, the myocardium and the right ventricle in short-axis cardiac MR. Choose a "
-            "volume and press Apply; the result is a segmentation that can be edited in Segment Editor. Not a medical "
+            "volume and press Segment; the result is a segmentation that you can edit in Segment Editor. Not a medical "
             'device: for research only. See the <a href="https://github.com/CardiacSeg/SlicerCardiacSeg">'
             "documentation</a>."
         )
@@ -78,16 +85,17 @@ def registerSampleData():
     """Add the phantom to the Sample Data module; it is made by code, so nothing is downloaded."""
     import SampleData
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="CardiacSeg",
-        sampleName=PHANTOM_NAME,
-        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "CardiacSegPhantom.png"),
-        # The module asks for an address and a file name even where neither is used.
-        uris="code:CardiacSegLib.phantom",
-        fileNames=f"{PHANTOM_NAME}.nrrd",
-        nodeNames=PHANTOM_NAME,
-        customDownloader=lambda source: loadPhantom(),
-    )
+    for name, load in ((PHANTOM_NAME, loadPhantom), (PHANTOM_CINE_NAME, loadPhantomCine)):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category="CardiacSeg",
+            sampleName=name,
+            thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "CardiacSegPhantom.png"),
+            # The module asks for an address and a file name even where neither is used.
+            uris="code:CardiacSegLib.phantom",
+            fileNames=f"{name}.nrrd",
+            nodeNames=name,
+            customDownloader=lambda source, load=load: load(),
+        )
 
 
 def loadPhantom():
@@ -104,82 +112,116 @@ def loadPhantom():
     return nodes
 
 
+def loadPhantomCine():
+    """Make the beating-heart phantom as a cine; returns the volume node that shows the phase of its browser."""
+    from CardiacSegLib.phantom import make_phantom
+
+    phantom = make_phantom()
+    volumeNode = proxy_of(add_cine(slicer.mrmlScene, phantom.image, phantom.affine, PHANTOM_CINE_NAME))
+    slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
+    return volumeNode
+
+
 @parameterNodeWrapper
 class CardiacSegParameterNode:
     """What the person has chosen; saved with the scene.
 
     Attributes:
-        inputVolume: the image to segment.
+        inputVolume: the image to segment; where it belongs to a cine, its phases can be segmented too.
+        wholeCine: whether they are.
         model: name of the bundle.
-        device: where the network runs.
         segmentation: gets the result; a new one where None.
+        device: where the network runs.
+        turns: over how many turned copies of the image to average; 0 for what the model says.
+        cleanUp: whether only the largest part of each structure is kept.
         show3D: whether to make surfaces for the 3D view.
+        smoothing: of these surfaces.
+        edPhase, esPhase: phases that the person chose for the measures, counted from 0; -1 where nobody did.
+        resultsTable: holds the measures.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
+    wholeCine: bool = True
     model: str = DEFAULT_MODEL
-    device: Annotated[str, Choice(["auto", "cuda", "mps", "cpu"])] = "auto"
     segmentation: vtkMRMLSegmentationNode
-    show3D: bool = False
+    device: Annotated[str, Choice(list(DEVICES))] = "auto"
+    turns: int = 0
+    cleanUp: bool = True
+    show3D: bool = True
+    smoothing: Annotated[float, WithinRange(0, 1)] = 0.5
+    edPhase: int = -1
+    esPhase: int = -1
+    resultsTable: vtkMRMLTableNode
 
 
 class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+    """The panel: its sections, and what they share."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
+        self.sections = []
         self._parameterNode = None
-        self._parameterNodeGuiTag = None
 
     def setup(self):
         """Called when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CardiacSeg.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = CardiacSegLogic()
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
-        self._timer.connect("timeout()", self.onTimer)
-
+        self.results = ResultsSection(self.resourcePath("UI/Results.ui"))
+        self.segment = SegmentSection(self.resourcePath("UI/Segment.ui"), self.logic, self.results.show)
+        self.train = TrainSection(self.resourcePath("UI/Train.ui"), self.onModelAdded)
+        self.evaluate = EvaluateSection(self.resourcePath("UI/Evaluate.ui"))
+        self.models = ModelsSection(self.resourcePath("UI/Models.ui"), self.onModelsChanged)
+        self.sections = [self.segment, self.results, self.train, self.evaluate, self.models]
+        for section in self.sections:
+            self.layout.addWidget(section.widget)
+            section.widget.setMRMLScene(slicer.mrmlScene)
+        self.layout.addStretch(1)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self._listModels()
-        self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChanged)
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
         self.initializeParameterNode()
 
     def cleanup(self):
-        """Called when the application closes or the module is reloaded."""
-        self._timer.stop()
+        """Called when the application closes or the module is reloaded; training runs go on."""
         self.setParameterNode(None)
         self.removeObservers()
+        for section in self.sections:
+            section.close()
         self.logic.close()
 
     def enter(self):
         """Called each time the module is opened."""
         self.initializeParameterNode()
+        self.train.enter()
+        self.segment.warmUp()
 
     def exit(self):
-        """Called each time another module is opened; a running segmentation goes on."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
+        """Called each time another module is opened; what runs goes on."""
+        self.train.exit()
 
     def onSceneStartClose(self, caller, event):
         """The volume of a running segmentation is about to go."""
         if self.logic.isBusy:
-            self.onCancelButton()
+            self.segment.onCancelButton()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
         """Go on with the empty scene."""
+        for section in (self.results, self.train, self.evaluate):
+            section.onSceneClosed()
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onModelAdded(self, name):
+        """A run's model came into the library."""
+        self.models.listModels(name)
+        self.onModelsChanged()
+
+    def onModelsChanged(self):
+        """A model came or went."""
+        self.segment.listModels()
+        self.evaluate.listModels()
 
     def initializeParameterNode(self):
         """Observe the scene's parameter node, and choose the first volume where none is chosen."""
@@ -192,100 +234,18 @@ class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameterNode(self, inputParameterNode: Optional[CardiacSegParameterNode]):
         """Show another parameter node, or none, in the panel."""
         if self._parameterNode:
-            if self._parameterNodeGuiTag is not None:
-                self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-                self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = inputParameterNode
+        for section in self.sections:
+            section.setParameterNode(inputParameterNode)
         if self._parameterNode:
-            # Widgets name their parameter in the .ui file, by the dynamic property SlicerParameterName.
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self._showModel()
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-            self._checkCanApply()
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self.onParameterNodeModified()
 
-    def _listModels(self):
-        try:
-            self.ui.modelComboBox.addItems([model.name for model in list_models()])
-        except CardiacSegError as error:
-            self._showStatus(str(error), isError=True)
-
-    def _showModel(self):
-        index = self.ui.modelComboBox.findText(self._parameterNode.model)
-        if index >= 0:
-            self.ui.modelComboBox.setCurrentIndex(index)
-        self.onModelChanged()
-
-    def onModelChanged(self):
-        """The models are known at run time only, so that this combo box cannot be bound to its parameter."""
-        if self._parameterNode and self.ui.modelComboBox.currentText:
-            self._parameterNode.model = self.ui.modelComboBox.currentText
-
-    def _checkCanApply(self, caller=None, event=None):
-        isBusy = self.logic.isBusy
-        volume = self._parameterNode.inputVolume if self._parameterNode else None
-        hasModel = self.ui.modelComboBox.count > 0
-        self.ui.applyButton.enabled = bool(volume) and hasModel and not isBusy
-        self.ui.cancelButton.enabled = isBusy
-        self.ui.progressBar.visible = isBusy
-        if isBusy:
-            self.ui.applyButton.toolTip = _("A segmentation is running")
-        elif not volume:
-            self.ui.applyButton.toolTip = _("Choose a volume first")
-        elif not hasModel:
-            self.ui.applyButton.toolTip = _("There is no model; install CardiacSeg again")
-        else:
-            self.ui.applyButton.toolTip = _("Segment the volume")
-
-    def onApplyButton(self):
-        """Start the segmentation; the timer follows it."""
-        parameters = self._parameterNode
-        try:
-            ensurePackages()
-            self.logic.start(parameters.inputVolume, parameters.model, parameters.device)
-        except CardiacSegError as error:
-            self._showStatus(str(error), isError=True)
-            return
-        self._showStatus(_("Starting"))
-        self.ui.progressBar.setValue(0)
-        self._timer.start()
-        self._checkCanApply()
-
-    def onCancelButton(self):
-        """End the segmentation at once; the scene stays as it was."""
-        self.logic.cancel()
-        self._showStatus(_("Canceled"))
-        self._stopFollowing()
-
-    def onTimer(self):
-        """Show what the worker has said since the last time."""
-        try:
-            for event in self.logic.poll():
-                self._onEvent(event)
-        except CardiacSegError as error:
-            self._showStatus(str(error), isError=True)
-        if not self.logic.isBusy:
-            self._stopFollowing()
-
-    def _onEvent(self, event):
-        if event["event"] == "stage":
-            self._showStatus(event["text"])
-        elif event["event"] == "progress":
-            self.ui.progressBar.setValue(round(100 * event["fraction"]))
-        elif event["event"] == "error":
-            raise CardiacSegError(error_text(event))
-        elif event["event"] == "result":
-            parameters = self._parameterNode
-            parameters.segmentation = self.logic.finish(parameters.segmentation, parameters.show3D)
-            self._showStatus(_("Done in {seconds:.1f} s").format(seconds=event["seconds"]))
-
-    def _stopFollowing(self):
-        self._timer.stop()
-        self._checkCanApply()
-
-    def _showStatus(self, text, isError=False):
-        self.ui.statusLabel.text = text
-        self.ui.statusLabel.setStyleSheet("color: #d03030" if isError else "")
+    def onParameterNodeModified(self, caller=None, event=None):
+        """Something else was chosen, here or by a script."""
+        for section in self.sections:
+            section.update()
 
 
 class CardiacSegLogic(ScriptedLoadableModuleLogic):
@@ -295,6 +255,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._client = client or WorkerClient()
         self._volumeNodeID = None
+        self._sequenceNodeID = None
 
     def getParameterNode(self):
         """The choices of the panel."""
@@ -307,52 +268,87 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
 
     def segment(
         self,
-        volumeNode: vtkMRMLScalarVolumeNode,
+        imageNode: Union[vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode],
         segmentationNode: Optional[vtkMRMLSegmentationNode] = None,
         model: str = DEFAULT_MODEL,
         device: str = "auto",
+        *,
+        turns: Optional[int] = None,
+        cleanUp: bool = True,
         show3D: bool = False,
+        smoothing: float = 0.5,
     ) -> vtkMRMLSegmentationNode:
-        """Segment a volume and wait for the result.
+        """Segment a volume or a cine and wait for the result.
 
         Args:
-            volumeNode: a short-axis stack.
-            segmentationNode: gets the segments; a new node where None.
+            imageNode: a short-axis stack, or the sequence of a cine.
+            segmentationNode: gets the segments; a new node where None. For a cine it shows the phase that the
+                sequence browser shows, and the browser has a sequence with all of them.
             model: name or folder of the bundle.
             device: auto, cuda, mps or cpu.
+            turns: over how many turned copies of the image to average, 1 or 8; what the model says where None.
+            cleanUp: whether only the largest part of each structure is kept.
             show3D: whether to make surfaces for the 3D view.
+            smoothing: of these surfaces, 0 (none) to 1 (strong).
 
         Returns:
             The segmentation node.
 
         Raises:
-            CardiacSegError: where something is missing or the volume cannot be segmented.
+            CardiacSegError: where something is missing or the image cannot be segmented.
         """
         ensurePackages()
-        self._client.model, self._client.device = model, device
-        return SegmentationLogic(self._client).segment(volumeNode, segmentationNode, show3D)
+        self.start(imageNode, model, device, turns=turns, cleanUp=cleanUp)
+        self._client.wait()
+        return self.finish(segmentationNode, show3D, smoothing)
 
-    def start(self, volumeNode: vtkMRMLScalarVolumeNode, model: str = DEFAULT_MODEL, device: str = "auto"):
-        """Start a segmentation and return at once; poll() tells how it stands, finish() shows its result."""
-        self._client.submit(*image_from_volume_node(volumeNode), model=model, device=device)
-        self._volumeNodeID = volumeNode.GetID()
+    def warmUp(self, model: str = DEFAULT_MODEL, device: str = "auto"):
+        """Load a model in the worker, which is started where there is none; returns at once."""
+        self._client.warm_up(model, device)
+
+    def start(
+        self,
+        imageNode: Union[vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode],
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        *,
+        turns: Optional[int] = None,
+        cleanUp: bool = True,
+        wholeCine: bool = False,
+    ):
+        """Start a segmentation and return at once; poll() tells how it stands, finish() shows its result.
+
+        ``wholeCine`` takes all phases of the cine that a volume node shows one phase of; the other arguments are
+        those of segment().
+        """
+        isSequence = imageNode.IsA("vtkMRMLSequenceNode")
+        sequenceNode = imageNode if isSequence else sequence_of_proxy(imageNode) if wholeCine else None
+        image = cine_from_sequence_node(sequenceNode) if sequenceNode else image_from_volume_node(imageNode)
+        self._client.submit(*image, model=model, device=device, turns=turns, cleanup=cleanUp)
+        self._sequenceNodeID = sequenceNode.GetID() if sequenceNode else None
+        self._volumeNodeID = None if sequenceNode else imageNode.GetID()
 
     def poll(self):
         """The events since the last call; raises a CardiacSegError where the worker died."""
         return self._client.poll()
 
     def finish(
-        self, segmentationNode: Optional[vtkMRMLSegmentationNode] = None, show3D: bool = False
+        self,
+        segmentationNode: Optional[vtkMRMLSegmentationNode] = None,
+        show3D: bool = False,
+        smoothing: float = 0.5,
     ) -> vtkMRMLSegmentationNode:
         """Show the result of the segmentation that has ended; arguments and result are those of segment()."""
-        volumeNode = slicer.mrmlScene.GetNodeByID(self._volumeNodeID)
-        if volumeNode is None:
+        imageNode = slicer.mrmlScene.GetNodeByID(self._sequenceNodeID or self._volumeNodeID)
+        if imageNode is None:
             raise CardiacSegError(_("The volume was removed while it was segmented; load it again"))
         labels = self._client.labels()
-        arguments = (labels, volumeNode, self._client.convention, show3D)
+        convention = self._client.convention
+        if self._sequenceNodeID:
+            return add_segmentation_sequence(labels, imageNode, convention, segmentationNode, show3D)[1]
         if segmentationNode is None:
-            return add_segmentation_node(*arguments)
-        fill_segmentation_node(segmentationNode, *arguments)
+            return add_segmentation_node(labels, imageNode, convention, show3D, smoothing)
+        fill_segmentation_node(segmentationNode, labels, imageNode, convention, show3D, smoothing)
         return segmentationNode
 
     def cancel(self):

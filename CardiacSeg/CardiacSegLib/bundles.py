@@ -77,7 +77,8 @@ class Bundle:
             grid = ModelGrid(**{**ours["grid"], "percentiles": tuple(ours["grid"]["percentiles"])})
             convention = {str(name): int(number) for name, number in ours["labels"].items()}
             network, weights_hash = dict(inference["network_def"]), str(ours["sha256"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            description, turns = str(metadata.get("description", "")), int(ours.get("turns", 1))
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise CardiacSegError(
                 f"{folder / METADATA}: lacks what CardiacSeg needs ({error!r}); use a bundle that CardiacSeg wrote"
             ) from error
@@ -92,7 +93,6 @@ class Bundle:
                 f"{folder / METADATA}: {len(convention)} labels and the background do not fit a network of {classes} "
                 "classes; copy the model again"
             )
-        description, turns = str(metadata.get("description", "")), int(ours.get("turns", 1))
         return cls(folder, grid, convention, network, weights_hash, description, turns)
 
     def load_network(self) -> torch.nn.Module:
@@ -129,7 +129,7 @@ def _read_json(path: Path, folder: Path) -> dict[str, Any]:
         raise CardiacSegError(f"{folder}: no such model folder; 'cardiacseg models' lists the models there are")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise CardiacSegError(
             f"{folder}: not a MONAI bundle, {path.relative_to(folder)} is missing or damaged; give a model's folder"
         ) from error
@@ -138,10 +138,18 @@ def _read_json(path: Path, folder: Path) -> dict[str, Any]:
     return content
 
 
+def own_model_folders() -> list[Path]:
+    """The person's own folders of models: those in ``CARDIACSEG_MODELS``, or else one in the home folder, if any."""
+    named = [Path(part) for part in os.environ.get("CARDIACSEG_MODELS", "").split(os.pathsep) if part]
+    try:
+        return named or [Path.home() / ".cardiacseg" / "models"]
+    except RuntimeError:  # an account without a home folder, as in some containers
+        return []
+
+
 def model_folders() -> list[Path]:
-    """Folders in which models are looked for: the person's own (``CARDIACSEG_MODELS``), then the shipped ones."""
-    own = [Path(part) for part in os.environ.get("CARDIACSEG_MODELS", "").split(os.pathsep) if part]
-    return [*own, resource_folder() / "Models"]
+    """Folders in which models are looked for: the person's own, then the shipped ones."""
+    return [*own_model_folders(), resource_folder() / "Models"]
 
 
 def list_models() -> list[Bundle]:
@@ -234,9 +242,18 @@ def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: kept[value.data_ptr()] for name, value in state.items()}
 
 
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """``configs/metadata.json`` of the bundle in a folder.
+
+    Raises:
+        CardiacSegError: where it is missing or damaged.
+    """
+    return _read_json(folder / METADATA, folder)
+
+
 def read_training_facts(folder: Path) -> dict[str, Any]:
     """Facts about the training of the bundle in a folder, as :func:`write_bundle` put them there."""
-    return _read_json(folder / METADATA, folder)["cardiacseg"]["training"]
+    return read_metadata(folder)["cardiacseg"]["training"]
 
 
 def add_training_facts(bundle: Bundle, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib import __version__
@@ -32,6 +33,7 @@ from CardiacSegLib.images import (
 from CardiacSegLib.jobs.events import EventWriter
 
 if TYPE_CHECKING:
+    from CardiacSegLib.datasets.report import DatasetReport
     from CardiacSegLib.inference.segmenter import Segmenter
     from CardiacSegLib.training.config import TrainingConfig
 
@@ -81,10 +83,17 @@ class Report:
         if fraction >= 1:
             self._finish_bar()
 
-    def result(self, text: str, **fields: Any) -> None:
+    def result(self, text: str, /, **fields: Any) -> None:
         self._finish_bar()
         if self._events:
             self._events.result(**fields)
+        else:
+            print(text)
+
+    def stopped(self, text: str) -> None:
+        self._finish_bar()
+        if self._events:
+            self._events.stopped()
         else:
             print(text)
 
@@ -118,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--events", action="store_true", help="print one JSON event a line instead of text for people")
-    for add in (_add_segment, _add_models, _add_phantom, _add_dataset, _add_train):
+    for add in (_add_segment, _add_models, _add_phantom, _add_dataset, _add_evaluate, _add_train):
         add(commands, common)
     return parser
 
@@ -133,14 +142,7 @@ def _add_segment(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="FILE_OR_FOLDER",
         help=f"a file ({', '.join(LABEL_EXTENSIONS)}), or a folder that gets NAME_labels.nii.gz for each image",
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder of a bundle (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
-    parser.add_argument(
-        "--turns",
-        type=int,
-        choices=(1, 8),
-        help="turned and flipped copies to average: 1 is faster, 8 more accurate (default: what the model says)",
-    )
+    _add_model_options(parser)
     parser.add_argument(
         "--labels",
         default="canonical",
@@ -151,6 +153,17 @@ def _add_segment(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=Path, metavar="CSV", help="write volumes, and for a cine the ejection fraction")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the contours; a folder for several images")
     parser.set_defaults(run=_segment)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder of a bundle (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument(
+        "--turns",
+        type=int,
+        choices=(1, 8),
+        help="turned and flipped copies to average: 1 is faster, 8 more accurate (default: what the model says)",
+    )
 
 
 def _add_models(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -176,6 +189,18 @@ def _add_dataset(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw a few cases with their labels")
     parser.set_defaults(run=_dataset)
+
+
+def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("evaluate", parents=[common], help="compare a model with the labels of a data set")
+    parser.add_argument(
+        "--dataset", type=Path, required=True, metavar="FOLDER", help="labeled cases, or a list of them"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder for cases.csv and all labels")
+    parser.add_argument("--layout", default="", metavar="NAME", help="how files are arranged (default: recognized)")
+    parser.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
+    _add_model_options(parser)
+    parser.set_defaults(run=_evaluate)
 
 
 def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -356,11 +381,45 @@ def _dataset(options: argparse.Namespace, report: Report) -> int:
     labels = parse_labels(options.labels) if options.labels else None
     report.stage("read", f"reading {options.folder}")
     found = examine_dataset(options.folder, options.layout, labels, report.progress)
-    fields = report_fields(found)
+    text, obstacle = report_text(found), _obstacle_to_training(options, found)
+    fields = {**report_fields(found), "problems": len(found.unusable()), "text": text}
+    fields |= {"trainable": not obstacle, "obstacle": obstacle}
     if options.picture and found.facts:
         fields["picture"] = str(draw_samples(found, options.picture))
-    report.result(report_text(found), **fields)
+    report.result(text, **fields)
     return 1 if found.unusable() else 0
+
+
+def _obstacle_to_training(options: argparse.Namespace, found: DatasetReport) -> str:
+    """Why a model cannot be trained on a data set as it is, in one line; "" where it can."""
+    from CardiacSegLib.training.cases import find_run_cases
+    from CardiacSegLib.training.config import TrainingConfig
+
+    if found.unusable():
+        return found.unusable()[0].text
+    config = TrainingConfig(dataset=str(options.folder), layout=found.layout, labels=options.labels)
+    with TemporaryDirectory() as new_run:
+        try:
+            find_run_cases(config, Path(new_run))
+        except CardiacSegError as error:
+            return str(error)
+    return ""
+
+
+def _evaluate(options: argparse.Namespace, report: Report) -> int:
+    from CardiacSegLib.datasets.layouts import find_cases
+    from CardiacSegLib.evaluation.study import evaluate_cases
+    from CardiacSegLib.evaluation.tables import TABLE
+    from CardiacSegLib.evaluation.validation import dice_table, mean_dice
+    from CardiacSegLib.inference.segmenter import Segmenter
+
+    cases = find_cases(options.dataset, options.layout, parse_labels(options.labels) if options.labels else None)
+    report.stage("load", f"loading {options.model}")
+    segmenter = Segmenter.load(options.model, options.device, options.turns)
+    scores = evaluate_cases(segmenter, cases, options.output, report)
+    table = mean_dice(scores)
+    report.result(dice_table(table), table=str(options.output / TABLE), cases=len(scores), dice=table)
+    return 0
 
 
 def _train(options: argparse.Namespace, report: Report) -> int:
@@ -378,7 +437,9 @@ def _train(options: argparse.Namespace, report: Report) -> int:
     from CardiacSegLib.training.run import resume, train
 
     bundle = resume(options.resume, report, changes) if options.resume else train(config, options.output, report)
-    if is_first_process():
+    if is_first_process() and bundle is None:
+        report.stopped(f"stopped; go on with it by --resume {options.resume or options.output}")
+    elif is_first_process():
         report.result(str(bundle.folder), bundle=str(bundle.folder))
     return 0
 

@@ -115,7 +115,7 @@ class TestARunThatIsKilled:
         process.wait()
 
     def test_goes_on_from_any_step(self, a_config, an_unbroken_run, tmp_path, monkeypatch):
-        for step in (0, 1, 7, 8, 47):
+        for step in (0, 7, 47):  # before the first, between two checkpoints, before the last
             folder = tmp_path / str(step)
             with monkeypatch.context() as context:
                 stop_at_step(step, context, KeyboardInterrupt())

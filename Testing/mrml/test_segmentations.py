@@ -15,6 +15,8 @@ from CardiacSegLib.mrml.segmentations import (
     add_segmentation_node,
     fill_segmentation_node,
     labels_from_segmentation_node,
+    segment_volumes_ml,
+    segmentation_of_labels,
 )
 from CardiacSegLib.mrml.storage import create_scene, load_segmentation, save_segmentation
 from CardiacSegLib.mrml.volumes import add_volume_node, affine_of_volume_node, image_from_volume_node
@@ -299,3 +301,34 @@ class TestLogic:
         with pytest.raises(CardiacSegError, match="no heart here"):
             SegmentationLogic(Failing()).segment(a_volume_node)
         assert node_ids(a_volume_node.GetScene()) == before
+
+
+class TestVolumes:
+    def test_are_counted_voxels_in_milliliters(self, a_segmentation_node, a_volume_node, some_labels):
+        voxel_ml = np.prod(a_volume_node.GetSpacing()) / 1000
+        expected = {name: np.count_nonzero(some_labels == number) * voxel_ml for name, number in CANONICAL.items()}
+        assert segment_volumes_ml(a_segmentation_node.GetSegmentation()) == pytest.approx(expected)
+
+    def test_count_each_segment_in_full_where_two_overlap(self, a_segmentation_node, a_volume_node, some_labels):
+        segmentation = a_segmentation_node.GetSegmentation()
+        before = segment_volumes_ml(segmentation)
+        segmentation.RemoveSegment("RV")
+        everything = draw_by_hand(a_segmentation_node, np.ones(some_labels.shape, bool))
+        segmentation.GetSegment(everything).SetName("RV")
+        after = segment_volumes_ml(segmentation)
+        assert (after["LV"], after["MYO"]) == (before["LV"], before["MYO"])
+        assert after["RV"] == pytest.approx(some_labels.size * np.prod(a_volume_node.GetSpacing()) / 1000)
+
+    def test_are_none_without_a_structure(self, a_scene):
+        node = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
+        assert segment_volumes_ml(node.GetSegmentation()) == {}
+
+
+def test_a_segmentation_is_made_from_labels_beside_what_was_there(a_segmentation_node, a_volume_node, some_labels):
+    earlier = a_segmentation_node.GetSegmentation()
+    scar = draw_by_hand(a_segmentation_node, some_labels == 0)
+    volumes = segment_volumes_ml(earlier)
+    made = segmentation_of_labels(0 * some_labels, a_volume_node, earlier=earlier)
+    assert list(made.GetSegmentIDs()) == ["LV", "MYO", "RV", scar]
+    assert set(segment_volumes_ml(made).values()) == {0.0}
+    assert segment_volumes_ml(earlier) == volumes

@@ -25,3 +25,9 @@ def test_new_results_replace_the_old_ones(a_scene):
 def test_a_result_that_could_not_be_measured_is_no_number(a_scene):
     node = add_table_node(a_scene, [("EF", "LV", None, "%")], "results")
     assert np.isnan(node.GetTable().GetValueByName(0, "Value").ToDouble())
+
+
+def test_a_value_has_the_two_decimals_that_its_file_has(a_scene):
+    node = add_table_node(a_scene, [("EDV", "LV", 135.45678, "mL"), ("ED frame", "", 3, "")], "results")
+    assert node.GetTable().GetValueByName(0, "Value").ToDouble() == 135.46
+    assert node.GetTable().GetValueByName(1, "Value").ToDouble() == 3

@@ -10,6 +10,13 @@ import slicer
 import CardiacSeg
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.mrml.segmentations import fill_segmentation_node, labels_from_segmentation_node
+from CardiacSegLib.mrml.sequences import (
+    add_segmentation_sequence,
+    browser_of,
+    cine_from_sequence_node,
+    proxy_of,
+    sequence_of_proxy,
+)
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation
 from CardiacSegLib.mrml.terminology import load_terminology
 from CardiacSegLib.terminology import CONTEXT_NAME, terminology_entry
@@ -24,25 +31,54 @@ class CardiacSegInSlicerTest(unittest.TestCase):
     def test_thePanelOpens(self) -> None:
         slicer.util.selectModule("CardiacSeg")
         widget = slicer.modules.CardiacSegWidget
-        self.assertFalse(widget.ui.applyButton.enabled)
+        self.assertFalse(widget.segment.ui.segmentButton.enabled)
         volumeNode = CardiacSeg.loadPhantom()[0]
         widget.initializeParameterNode()
-        self.assertEqual(widget.ui.volumeSelector.currentNode(), volumeNode)
-        self.assertEqual(widget.ui.applyButton.enabled, widget.ui.modelComboBox.count > 0)
-        self.assertFalse(widget.ui.cancelButton.enabled)
+        self.assertEqual(widget.segment.ui.volumeSelector.currentNode(), volumeNode)
+        self.assertEqual(widget.segment.ui.segmentButton.enabled, widget.segment.ui.modelComboBox.count > 0)
+        self.assertFalse(widget.segment.ui.cancelButton.enabled)
+
+    def test_everySectionIsThere(self) -> None:
+        slicer.util.selectModule("CardiacSeg")
+        widget = slicer.modules.CardiacSegWidget
+        for section in widget.sections:
+            self.assertTrue(section.widget.isVisible())
+        self.assertGreater(widget.train.ui.networkComboBox.count, 10)
+        self.assertGreaterEqual(widget.models.ui.modelsTable.rowCount, 2)
 
     def test_theSceneCanBeClosedAndTheModuleReloaded(self) -> None:
         slicer.util.selectModule("CardiacSeg")
         CardiacSeg.loadPhantom()
         slicer.mrmlScene.Clear()
         slicer.util.reloadScriptedModule("CardiacSeg")
-        self.assertFalse(slicer.modules.CardiacSegWidget.ui.applyButton.enabled)
+        self.assertFalse(slicer.modules.CardiacSegWidget.segment.ui.segmentButton.enabled)
+
+    def test_choicesAreSavedWithTheScene(self) -> None:
+        parameterNode = CardiacSeg.CardiacSegLogic().getParameterNode()
+        parameterNode.turns, parameterNode.cleanUp = 8, False
+        path = f"{slicer.app.temporaryPath}/CardiacSegInSlicerTest.mrb"
+        self.assertTrue(slicer.util.saveScene(path))
+        slicer.mrmlScene.Clear()
+        slicer.util.loadScene(path)
+        again = CardiacSeg.CardiacSegLogic().getParameterNode()
+        self.assertEqual((again.turns, again.cleanUp), (8, False))
 
     def test_thePhantomIsSampleData(self) -> None:
         CardiacSeg.registerSampleData()
-        source = next(s for s in slicer.modules.sampleDataSources["CardiacSeg"] if s.customDownloader)
-        nodes = source.customDownloader(source)
-        self.assertEqual([node.GetName()[-2:] for node in nodes], ["ED", "ES"])
+        volumes, cine = (s.customDownloader(s) for s in slicer.modules.sampleDataSources["CardiacSeg"][-2:])
+        self.assertEqual([node.GetName()[-2:] for node in volumes], ["ED", "ES"])
+        self.assertEqual(sequence_of_proxy(cine).GetNumberOfDataNodes(), 20)
+
+    def test_theLabelsOfACineFollowItsBrowser(self) -> None:
+        cine = sequence_of_proxy(CardiacSeg.loadPhantomCine())
+        labels = np.zeros(cine_from_sequence_node(cine)[0].shape, np.uint8)
+        labels[20:40, 20:40, 3:6, 7] = 1
+        _, segmentationNode = add_segmentation_sequence(labels, cine)
+        for frame, expected in ((7, True), (0, False)):
+            browser_of(cine).SetSelectedItemNumber(frame)
+            slicer.app.processEvents()
+            volumeNode = proxy_of(cine)
+            self.assertEqual(labels_from_segmentation_node(segmentationNode, volumeNode).any(), expected)
 
     def test_labelsComeBackVoxelForVoxel(self) -> None:
         volumeNode = CardiacSeg.loadPhantom()[0]

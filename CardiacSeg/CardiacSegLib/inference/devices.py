@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from CardiacSegLib.errors import CardiacSegError
 
+if TYPE_CHECKING:
+    import torch
+
+#: What a person can ask for; known without torch.
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
@@ -25,6 +28,8 @@ class Device:
         Raises:
             CardiacSegError: for an unknown name, or a device that this machine does not have.
         """
+        import torch
+
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         kind, colon, number = name.partition(":")
@@ -40,10 +45,14 @@ class Device:
 
     def autocast(self) -> torch.autocast:
         """Context in which a network's forward pass runs in the device's precision."""
+        import torch
+
         return torch.autocast(self.torch.type, self.precision, enabled=self.precision != torch.float32)
 
 
 def _precision(kind: str) -> torch.dtype:
+    import torch
+
     if kind == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     # bfloat16 without the instructions for it is emulated, and many times slower than float32.
@@ -52,6 +61,8 @@ def _precision(kind: str) -> torch.dtype:
 
 def _cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself (AVX512-BF16 or AMX)."""
+    import torch
+
     if hasattr(torch.cpu, "get_capabilities"):  # torch 2.13 and later
         found = torch.cpu.get_capabilities()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

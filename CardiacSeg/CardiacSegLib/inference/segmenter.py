@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Segmenter:
         convention: which number in the result means which structure.
         structures: the same structures, in the order of their numbers.
         turns: over how many turned and flipped copies of an image the probabilities are averaged: 1, or all 8.
+        cleanup: whether each structure is left in one piece and without holes.
     """
 
     def __init__(
@@ -42,14 +44,15 @@ class Segmenter:
         convention: LabelConvention,
         device: Device,
         turns: int = 1,
+        cleanup: bool = True,
     ) -> None:
-        if turns not in TURNS:
-            raise CardiacSegError(f"turns is {turns}; choose one of {', '.join(map(str, TURNS))}")
+        _check_turns(turns)
         self._network = network.eval().to(device.torch, memory_format=torch.channels_last)
         self.grid = grid
         self._device = device
         self.convention = convention
         self.turns = turns
+        self.cleanup = cleanup
         self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
 
     @classmethod
@@ -68,6 +71,21 @@ class Segmenter:
         bundle = model if isinstance(model, Bundle) else find_bundle(model)
         chosen = bundle.turns if turns is None else turns
         return cls(bundle.load_network(), bundle.grid, bundle.convention, Device.choose(device), chosen)
+
+    def with_options(self, turns: int | None = None, cleanup: bool = True) -> Segmenter:
+        """The same network with other options; it is not loaded again.
+
+        Args:
+            turns, cleanup: see the attributes; the present turns where None.
+
+        Raises:
+            CardiacSegError: for turns that are not one of :data:`TURNS`.
+        """
+        other = copy.copy(self)
+        other.turns = self.turns if turns is None else turns
+        other.cleanup = cleanup
+        _check_turns(other.turns)
+        return other
 
     def segment(
         self, array: np.ndarray, affine: np.ndarray, progress: Callable[[float], None] = lambda done: None
@@ -103,6 +121,8 @@ class Segmenter:
         _check_field_of_view(stack)
         probabilities = stack.from_grid(self.probabilities(stack.on_grid(self.grid)), self.grid)
         labels = probabilities.argmax(axis=0).astype(np.uint8)
+        if not self.cleanup:
+            return stack.view.volume(labels)
         likeliest = probabilities[1:].argmax(axis=0).astype(np.uint8) + 1
         return stack.view.volume(clean_up(labels, likeliest, self.convention))
 
@@ -126,6 +146,11 @@ class Segmenter:
         with self._device.autocast():
             logits = self._network(batch.contiguous(memory_format=torch.channels_last))
         return logits.float().softmax(1)
+
+
+def _check_turns(turns: int) -> None:
+    if turns not in TURNS:
+        raise CardiacSegError(f"turns is {turns}; choose one of {', '.join(map(str, TURNS))}")
 
 
 def _turned(batch: torch.Tensor, quarters: int, flipped: bool) -> torch.Tensor:

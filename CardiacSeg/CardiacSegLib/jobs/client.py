@@ -7,33 +7,36 @@ Slicer's embedded Python a thread gets almost no time while the event loop idles
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.jobs.events import Event, read_events
+from CardiacSegLib.jobs.events import Event, error_text, read_events
+from CardiacSegLib.jobs.processes import death_text, end_process, engine_command, start_process, text_of
 
 _POLL_SECONDS = 0.02
-_LAST_LINES = 5
+#: How long closing waits for the worker to be gone, so that its files can be removed.
+_CLOSING_SECONDS = 2.0
+#: How often a job is sent again to a new worker because the one before had just ended by itself.
+_MOST_SENDINGS = 3
 
 
 class WorkerClient:
     """Asks a worker process to segment; one job at a time.
 
-    The process starts with the first job and stays for those that follow. One that died is replaced at the next job.
+    The process starts with the first job, or with :meth:`warm_up`, and stays for those that follow. One that died, or
+    that ended by itself because nobody asked it anything for long, is replaced at the next job.
     A client can be handed on as the segmenter of :class:`CardiacSegLib.mrml.segmentations.SegmentationLogic`.
 
     Args:
@@ -50,9 +53,13 @@ class WorkerClient:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="CardiacSeg-"))
         self._job: Path | None = None
-        self._job_count = 0
+        self._folder_count = 0
         self._offset = 0
         self._outcome: Event | None = None
+        self._request: Mapping[str, Any] = {}
+        self._sendings = 0
+        self._warm_up: Path | None = None
+        self._has_loaded = False
         # Where nobody closes the client, the worker ends by itself: its standard input does.
         self._finalizer = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -72,13 +79,43 @@ class WorkerClient:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     @property
+    def is_warm(self) -> bool:
+        """Whether the worker runs and has a model loaded, so that the next job begins at once."""
+        if self.process_id is None:
+            return False
+        if self._warm_up is not None and not self._has_loaded:
+            events, _ = read_events(self._warm_up / "events.jsonl")
+            self._has_loaded = any(event["event"] == "result" for event in events)
+        return self._has_loaded
+
+    @property
     def log(self) -> str:
         """All that the worker printed during the last job, or before the first."""
-        files = [self._folder / "log.txt"] + ([self._job / "log.txt"] if self._job else [])
-        return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files if file.exists())
+        folders = [self._folder, *(folder for folder in (self._warm_up, self._job) if folder)]
+        return "".join(text_of(folder / "log.txt") for folder in folders)
+
+    def warm_up(self, model: str | None = None, device: str | None = None) -> None:
+        """Start the worker and let it load a model, so that the first job finds it ready; return at once.
+
+        What fails here is no error for the person: the next job tries again, and tells.
+
+        Args:
+            model, device: see :meth:`submit`.
+        """
+        if self.is_busy:
+            return
+        self._warm_up = self._new_folder("warm")
+        with suppress(CardiacSegError):
+            self._send({"request": "load", "folder": str(self._warm_up), **self._chosen(model, device)})
 
     def submit(
-        self, array: np.ndarray, affine: np.ndarray, model: str | None = None, device: str | None = None
+        self,
+        array: np.ndarray,
+        affine: np.ndarray,
+        model: str | None = None,
+        device: str | None = None,
+        turns: int | None = None,
+        cleanup: bool = True,
     ) -> Path:
         """Ask for a segmentation and return at once.
 
@@ -87,6 +124,8 @@ class WorkerClient:
             affine: (4, 4), voxel indices to RAS millimeters.
             model: name or folder of the bundle; that of the client where None.
             device: that of the client where None.
+            turns: over how many turned copies of the image to average, 1 or 8; what the model says where None.
+            cleanup: whether to keep one piece of each structure and to fill its holes.
 
         Returns:
             The folder of the job.
@@ -96,11 +135,15 @@ class WorkerClient:
         """
         if self.is_busy:
             raise CardiacSegError("a segmentation is running; wait for it or cancel it first")
-        job = self._new_job_folder()
+        if self._job is not None:
+            shutil.rmtree(self._job, ignore_errors=True)
+            self._job = None
+        job = self._new_folder("job")
         np.save(job / "image.npy", np.asarray(array))
         np.save(job / "affine.npy", np.asarray(affine, float))
-        request = {"folder": str(job), "model": str(model or self.model), "device": device or self.device}
-        self._send({"request": "segment", **request})
+        chosen = {**self._chosen(model, device), "turns": turns, "cleanup": cleanup}
+        self._request, self._sendings = {"request": "segment", "folder": str(job), **chosen}, 1
+        self._send(self._request)
         self._job, self._offset, self._outcome = job, 0, None
         return job
 
@@ -120,7 +163,11 @@ class WorkerClient:
         for event in events:
             if event["event"] in ("result", "error"):
                 self._outcome = event
+                self._has_loaded |= event["event"] == "result"
         if self.is_busy and exit_code is not None:
+            if self._may_send_again(exit_code):
+                self._send(self._request)
+                return events
             error = self._death(exit_code)
             self._outcome = {"event": "error", "time": time.time(), "message": str(error)}
             raise error
@@ -166,16 +213,14 @@ class WorkerClient:
 
     def cancel(self) -> None:
         """End the job at once, and with it the worker and every process that it started."""
-        if self._process is not None:
-            kill_tree(self._process)
-            self._process = None
+        self._end_worker()
         if self.is_busy:
             self._outcome = {"event": "error", "time": time.time(), "message": "the segmentation was canceled"}
 
     def close(self) -> None:
         """End the worker and remove the folders of its jobs."""
-        self.cancel()
-        self._job = None
+        self._end_worker(_CLOSING_SECONDS)
+        self._job = self._warm_up = None
         self._finalizer()
 
     def __enter__(self) -> WorkerClient:
@@ -184,80 +229,44 @@ class WorkerClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _new_job_folder(self) -> Path:
-        if self._job is not None:
-            shutil.rmtree(self._job, ignore_errors=True)
-            self._job = None
-        self._job_count += 1
-        job = self._folder / f"job{self._job_count:04d}"
-        job.mkdir()
-        return job
+    def _chosen(self, model: str | None, device: str | None) -> dict[str, str]:
+        return {"model": str(model or self.model), "device": device or self.device}
 
-    def _send(self, request: Mapping[str, str]) -> None:
+    def _new_folder(self, name: str) -> Path:
+        self._folder_count += 1
+        folder = self._folder / f"{name}{self._folder_count:04d}"
+        folder.mkdir()
+        return folder
+
+    def _send(self, request: Mapping[str, Any]) -> None:
         if self.process_id is None:
-            self._process = self._start()
+            self._start()
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
-            # It died at once; the next poll tells why.
-            self._process.wait()
+            # It has just ended; the next poll tells why, or sends the job again.
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_CLOSING_SECONDS)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with (self._folder / "log.txt").open("wb") as log:
-            try:
-                return subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=worker_environment(),
-                    # A group of its own, so that the whole tree can be ended.
-                    start_new_session=True,
-                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-                )
-            except OSError as error:
-                raise CardiacSegError(
-                    f"{self._command[0]} cannot be started: {error}; check the installation"
-                ) from error
+    def _start(self) -> None:
+        self._end_worker()
+        self._process = start_process(self._command, self._folder / "log.txt", asked=True)
+
+    def _end_worker(self, *patience: float) -> None:
+        if self._process is not None:
+            end_process(self._process, *patience)
+        self._process, self._has_loaded = None, False
+
+    def _may_send_again(self, exit_code: int) -> bool:
+        """Whether the worker had ended for want of work just as the job came, so that it never began it."""
+        self._sendings += 1
+        return exit_code == 0 and self._offset == 0 and self._sendings <= _MOST_SENDINGS
 
     def _death(self, exit_code: int) -> CardiacSegError:
-        lines = [line.strip() for line in self.log.splitlines() if line.strip()]
-        said = " | ".join(lines[-_LAST_LINES:]) or "it printed nothing"
-        # A negative one is a signal: mostly the system's, for want of memory.
-        remedy = "close other programs and try again" if exit_code < 0 else "try again"
-        return CardiacSegError(f"the worker ended with exit code {exit_code}; {remedy}. It last said: {said}")
+        return CardiacSegError(death_text("the worker", exit_code, self.log))
 
 
-def worker_command() -> list[str]:
+def worker_command(*options: str) -> list[str]:
     """The command that starts the worker."""
-    # In a packaged Slicer sys.executable is the application itself.
-    return [shutil.which("PythonSlicer") or sys.executable, "-m", "CardiacSegLib.jobs.worker"]
-
-
-def worker_environment() -> dict[str, str]:
-    """The environment of the worker: this one, in which it can import CardiacSegLib and its log is complete UTF-8."""
-    environment = dict(os.environ)
-    paths = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    environment["PYTHONIOENCODING"] = "utf-8"
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
-
-
-def error_text(event: Event) -> str:
-    """An error event as one line for a person."""
-    return "; ".join(text for text in (event["message"], event.get("hint", "")) if text)
-
-
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started as the head of its own group, and all that it started."""
-    if sys.platform == "win32":
-        command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
-        subprocess.run(command, capture_output=True, check=False, creationflags=subprocess.CREATE_NO_WINDOW)
-    else:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdin:
-        process.stdin.close()
+    return engine_command("jobs.worker", *options)

@@ -7,6 +7,7 @@ stage    ``name`` (for programs), ``text`` (for people)
 progress ``fraction`` (0 to 1), and where known ``seconds_left`` and ``text``
 log      ``text``
 result   whatever the request promised
+stopped  nothing: the work ended as a person asked, before it was done; it can go on from there
 error    ``type`` (of the exception), ``message``, ``hint``
 ======== ==================================================================
 """
@@ -58,6 +59,10 @@ class EventWriter:
     def result(self, **fields: Any) -> None:
         """Say that the work is done, with what it gave."""
         self._write("result", **fields)
+
+    def stopped(self, **fields: Any) -> None:
+        """Say that the work ended because it was asked to, and can go on later."""
+        self._write("stopped", **fields)
 
     def error(self, exception: BaseException) -> None:
         """Say that the work failed, and why."""
@@ -132,6 +137,44 @@ def read_events(path: str | Path, offset: int = 0) -> tuple[list[Event], int]:
     complete = content[: content.rfind(b"\n") + 1]
     parsed = (_parse(line) for line in complete.splitlines())
     return [event for event in parsed if event is not None], offset + len(complete)
+
+
+class EventFile:
+    """An event file that is followed while a process writes it.
+
+    Args:
+        path: the file; it may not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._waiting: list[Event] = []
+
+    def look(self) -> list[Event]:
+        """The events since the last look; they wait for :meth:`take` as well."""
+        events, self._offset = read_events(self._path, self._offset)
+        self._waiting += events
+        return events
+
+    def take(self) -> list[Event]:
+        """The events that were seen since the last time they were taken."""
+        events, self._waiting = self._waiting, []
+        return events
+
+
+def lines_beside_events(path: Path) -> str:
+    """What stands in an event file and is no event: what libraries print to the same output."""
+    try:
+        lines = Path(path).read_bytes().splitlines(keepends=True)
+    except OSError:
+        return ""
+    return b"".join(line for line in lines if line.strip() and _parse(line) is None).decode("utf-8", "replace")
+
+
+def error_text(event: Event) -> str:
+    """An error event as one line for a person."""
+    return "; ".join(text for text in (event["message"], event.get("hint", "")) if text)
 
 
 def _parse(line: bytes) -> Event | None:

@@ -1,19 +1,25 @@
 """The process that segments: ``python -m CardiacSegLib.jobs.worker``.
 
 It reads requests from its standard input, one JSON object a line, and ends at the end of it. A request names a job's
-folder, which holds ``image.npy`` (I, J, K) or (I, J, K, T) and ``affine.npy`` (4, 4)::
+folder; to be segmented, that holds ``image.npy`` (I, J, K) or (I, J, K, T) and ``affine.npy`` (4, 4)::
 
-    {"request": "segment", "folder": "…", "model": "short-axis-cine", "device": "auto"}
+    {"request": "segment", "folder": "…", "model": "short-axis-cine", "device": "auto", "turns": null, "cleanup": true}
+    {"request": "load", "folder": "…", "model": "short-axis-cine", "device": "auto"}
 
-Into that folder go ``labels.npy``, ``events.jsonl`` and, as ``log.txt``, all that is printed meanwhile. A model stays
-loaded for the requests that follow. A request that fails ends in an error event; the worker then waits for the next.
+``turns`` (null for what the model says) and ``cleanup`` may be missing; ``load`` only loads. Into the folder go
+``labels.npy``, ``events.jsonl`` and, as ``log.txt``, all that is printed meanwhile. A model stays loaded for the
+requests that follow. A request that fails ends in an error event; the worker then waits for the next.
+
+The memory of a model is given back by ending: a worker that is asked nothing for ten minutes exits with code 0.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +43,13 @@ class Segmenter(Protocol):
         """Labels, uint8 of the shape of ``array``; ``progress`` is called with the share that is done."""
         ...
 
+    def with_options(self, turns: int | None, cleanup: bool) -> Segmenter:
+        """The same model, averaged over other turns of the image (its own where None), with or without clean-up."""
+        ...
 
+
+#: A worker that is asked nothing for so long ends.
+IDLE_SECONDS = 600.0
 #: The share of a first request that loading torch and the model takes, roughly.
 _LOADED = 0.3
 
@@ -52,12 +64,43 @@ def load_segmenter(model: str, device: str) -> Segmenter:
     return Engine.load(model=model, device=device)
 
 
-def serve(requests: Iterable[str], load: Loader = load_segmenter) -> None:
+class _IdleEnd:
+    """Ends this process when nothing was asked for a while; never while the ``with`` block of a request runs."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._busy = threading.Lock()
+        self._wait()
+
+    def __enter__(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        # A timer that was already over has the lock, and the process is about to end: the request is sent again.
+        self._busy.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._busy.release()
+        self._wait()
+
+    def _wait(self) -> None:
+        self._timer = threading.Timer(self._seconds, self._end) if self._seconds is not None else None
+        if self._timer:
+            self._timer.daemon = True  # it does not keep a process that was told to end
+            self._timer.start()
+
+    def _end(self) -> None:
+        if self._busy.acquire(blocking=False):
+            # The main thread waits for a line, which nothing can interrupt on every system.
+            os._exit(0)
+
+
+def serve(requests: Iterable[str], load: Loader = load_segmenter, idle_seconds: float | None = None) -> None:
     """Answer requests until there are no more.
 
     Args:
         requests: lines, a JSON object each.
         load: loads a model that no earlier request has used.
+        idle_seconds: how long to wait for the next request before this process ends; for ever where None.
     """
     loaded: dict[tuple[str, str], Segmenter] = {}
 
@@ -66,9 +109,11 @@ def serve(requests: Iterable[str], load: Loader = load_segmenter) -> None:
             loaded[model, device] = load(model, device)
         return loaded[model, device]
 
+    idle_end = _IdleEnd(idle_seconds)
     for line in requests:
         if line.strip():
-            _answer(json.loads(line), segmenter)
+            with idle_end:
+                _answer(json.loads(line), segmenter)
 
 
 def _answer(request: Mapping[str, Any], load: Loader) -> None:
@@ -76,26 +121,55 @@ def _answer(request: Mapping[str, Any], load: Loader) -> None:
     with (folder / "events.jsonl").open("a", encoding="utf-8") as stream, _output_to(folder / "log.txt"):
         events = EventWriter(stream)
         try:
-            if request["request"] != "segment":
-                raise CardiacSegError(f"the worker knows no request '{request['request']}'; ask it to 'segment'")
-            _segment(folder, request["model"], request["device"], load, events)
+            if request["request"] == "segment":
+                _segment(folder, request, load, events)
+            elif request["request"] == "load":
+                _load(request, load, events)
+            else:
+                raise CardiacSegError(
+                    f"the worker knows no request '{request['request']}'; ask it to 'segment' or to 'load'"
+                )
         except Exception as exception:
             traceback.print_exc()
             events.error(exception)
 
 
-def _segment(folder: Path, model: str, device: str, load: Loader, events: EventWriter) -> None:
+def _load(request: Mapping[str, Any], load: Loader, events: EventWriter) -> None:
     started = time.perf_counter()
-    events.stage("load", f"Loading model {Path(model).name}")
-    segmenter = load(model, device)
+    _loaded_segmenter(request, load, events)
+    events.result(seconds=time.perf_counter() - started)
+
+
+def _loaded_segmenter(request: Mapping[str, Any], load: Loader, events: EventWriter) -> Segmenter:
+    events.stage("load", f"Loading model {Path(request['model']).name}")
+    return load(request["model"], request["device"])
+
+
+def _segment(folder: Path, request: Mapping[str, Any], load: Loader, events: EventWriter) -> None:
+    started = time.perf_counter()
+    segmenter = _loaded_segmenter(request, load, events)
+    turns, cleanup = request.get("turns"), request.get("cleanup", True)
+    if turns is not None or not cleanup:
+        segmenter = segmenter.with_options(turns, cleanup)
     events.progress(_LOADED)
     events.stage("segment", "Segmenting")
     array = np.load(folder / "image.npy", allow_pickle=False)
     affine = np.load(folder / "affine.npy", allow_pickle=False)
-    labels = segmenter.segment(array, affine, lambda done: events.progress(_LOADED + (1 - _LOADED) * done))
+    labels = segmenter.segment(array, affine, _progress_from_now(events))
     with replacing(folder / "labels.npy") as partial:
         np.save(partial, labels)
     events.result(file="labels.npy", convention=segmenter.convention, seconds=time.perf_counter() - started)
+
+
+def _progress_from_now(events: EventWriter) -> Callable[[float], None]:
+    """Tells how far a segmentation is that begins now; the time that is left follows from the part that is done."""
+    began = time.perf_counter()
+
+    def tell(done: float) -> None:
+        left = (time.perf_counter() - began) * (1 - done) / done if done > 0 else None
+        events.progress(_LOADED + (1 - _LOADED) * done, left)
+
+    return tell
 
 
 @contextmanager
@@ -116,5 +190,12 @@ def _output_to(path: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def main() -> None:
+    """Serve the requests of the standard input."""
+    parser = argparse.ArgumentParser(description="Answer requests to segment, one JSON object a line.")
+    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help="end after so long without a request")
+    serve(sys.stdin, idle_seconds=parser.parse_args().idle_seconds)
+
+
 if __name__ == "__main__":
-    serve(sys.stdin)
+    main()

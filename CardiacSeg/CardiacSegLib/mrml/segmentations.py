@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 import slicer
 import vtk
+from vtk.util import numpy_support
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.errors import CardiacSegError
@@ -113,9 +114,28 @@ def fill_segmentation_node(
     Raises:
         CardiacSegError: where the labels do not fit the volume or the convention, or a surface cannot be made.
     """
+    earlier = segmentation_node.GetSegmentation()
+    segmentation = segmentation_of_labels(labels, volume_node, convention, earlier, closed_surface, smoothing)
+    _commit(segmentation, segmentation_node, volume_node)
+
+
+def segmentation_of_labels(
+    labels: np.ndarray,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    convention: Mapping[str, int] = CANONICAL,
+    earlier: slicer.vtkSegmentation | None = None,
+    closed_surface: bool = False,
+    smoothing: float = 0.5,
+) -> slicer.vtkSegmentation:
+    """What :func:`fill_segmentation_node` puts into a node; ``earlier``, left as it is, gives the other segments.
+
+    Raises:
+        CardiacSegError: where the labels do not fit the volume or the convention, or a surface cannot be made.
+    """
     image = _oriented_image(labels, volume_node, convention)
     segmentation = slicer.vtkSegmentation()
-    segmentation.DeepCopy(segmentation_node.GetSegmentation())
+    if earlier is not None:
+        segmentation.DeepCopy(earlier)
     _use_binary_labelmaps(segmentation)
     if closed_surface or segmentation.ContainsRepresentation(_CLOSED_SURFACE):
         segmentation.RemoveRepresentation(_CLOSED_SURFACE)
@@ -123,7 +143,36 @@ def fill_segmentation_node(
     _replace_segments(segmentation, image, convention)
     if closed_surface:
         _make_closed_surfaces(segmentation, smoothing)
-    _commit(segmentation, segmentation_node, volume_node)
+    return segmentation
+
+
+def segment_volumes_ml(segmentation: slicer.vtkSegmentation) -> dict[str, float]:
+    """Volume of each structure that has a segment, mL, counted on the segment's own voxels.
+
+    Segments are found as by :func:`labels_from_segmentation_node`; each is counted alone, also where two overlap. One
+    without a voxel has 0 mL.
+
+    Raises:
+        CardiacSegError: where segments that are surfaces cannot be made into voxels.
+    """
+    if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(_BINARY_LABELMAP):
+        surfaces, segmentation = segmentation, slicer.vtkSegmentation()
+        segmentation.DeepCopy(surfaces)  # a measurement leaves the person's segmentation as it is
+        if not segmentation.CreateRepresentation(_BINARY_LABELMAP):
+            raise CardiacSegError("the segments are surfaces that cannot be made into voxels; create a binary labelmap")
+    return {
+        name: _segment_volume_ml(segmentation.GetSegment(segment_id))
+        for name, segment_id in _segment_ids(segmentation, STRUCTURES).items()
+    }
+
+
+def _segment_volume_ml(segment: slicer.vtkSegment) -> float:
+    image = segment.GetRepresentation(_BINARY_LABELMAP)
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    if scalars is None:
+        return 0.0
+    voxels = np.count_nonzero(numpy_support.vtk_to_numpy(scalars) == segment.GetLabelValue())
+    return float(voxels * np.prod(image.GetSpacing()) / 1000.0)
 
 
 def labels_from_segmentation_node(
@@ -253,7 +302,7 @@ def _display_kept(display_node: slicer.vtkMRMLSegmentationDisplayNode | None) ->
     display_node.SetRemoveUnusedDisplayProperties(removing)
 
 
-def _segment_ids(segmentation: slicer.vtkSegmentation, names: Mapping[str, int]) -> dict[str, str]:
+def _segment_ids(segmentation: slicer.vtkSegmentation, names: Iterable[str]) -> dict[str, str]:
     """The segment of each structure that has one: by its ID, or by its name where other software made it."""
     ids = {
         name: name if segmentation.GetSegment(name) else segmentation.GetSegmentIdBySegmentName(name) for name in names

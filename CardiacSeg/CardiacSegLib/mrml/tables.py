@@ -9,6 +9,9 @@ from typing import NamedTuple
 import slicer
 import vtk
 
+#: What the columns of a table of results are called.
+HEADER = ("Measure", "Structure", "Value", "Unit")
+
 
 class Row(NamedTuple):
     """One result: what was measured, of which structure, its value and unit."""
@@ -24,11 +27,12 @@ def fill_table_node(table_node: slicer.vtkMRMLTableNode, rows: Sequence[tuple[st
 
     Args:
         table_node: gets the columns Measure, Structure, Value (numbers) and Unit.
-        rows: measure, structure, value, unit (:class:`Row` or plain tuples); a value that is None becomes NaN.
+        rows: measure, structure, value, unit (:class:`Row` or plain tuples); a value that is None becomes NaN, others
+            are rounded to two decimals, as in the files of the command line.
     """
     values = vtk.vtkDoubleArray()
     table = vtk.vtkTable()
-    for name in ("Measure", "Structure", "Value", "Unit"):
+    for name in HEADER:
         column = values if name == "Value" else vtk.vtkStringArray()
         column.SetName(name)
         table.AddColumn(column)
@@ -36,7 +40,7 @@ def fill_table_node(table_node: slicer.vtkMRMLTableNode, rows: Sequence[tuple[st
         for index, text in ((0, row.measure), (1, row.structure), (3, row.unit)):
             table.GetColumn(index).InsertNextValue(text)
         # VTK takes no NumPy float32.
-        values.InsertNextValue(math.nan if row.value is None else float(row.value))
+        values.InsertNextValue(math.nan if row.value is None else round(float(row.value), 2))
     table_node.SetAndObserveTable(table)
     table_node.SetUseColumnTitleAsColumnHeader(True)
 

@@ -18,6 +18,7 @@ from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.jobs.events import EventWriter, Listener, Listeners
+from CardiacSegLib.jobs.run_folder import EVENTS, claimed, is_asked_to_stop, take_back_stop
 from CardiacSegLib.networks import build_network, load_encoder_weights, network_definition, network_multiple
 from CardiacSegLib.training.card import model_card
 from CardiacSegLib.training.cases import RunCases, find_run_cases, write_division
@@ -36,15 +37,15 @@ RESUMABLE = (
     *("dataset", "device", "epochs", "keep", "learning_rate"),
     *("min_foreground", "minutes", "patience", "validations"),
 )
-_EVENTS = "events.jsonl"
-#: Progress is told every so many steps; between validations a checkpoint is written this often.
+#: Progress is told every so many steps or seconds; between validations a checkpoint is written this often.
 _PROGRESS_STEPS = 50
+_PROGRESS_SECONDS = 5.0
 #: Mean Dice below which a picture shows noise, whose contours take seconds to draw.
 _READABLE = 0.1
 _SAVE_SECONDS = 120.0
 
 
-def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
+def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle | None:
     """Train one network and write its bundle, with its card, into ``run/bundle``.
 
     Args:
@@ -54,19 +55,19 @@ def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
             which ends with the result or the error.
 
     Returns:
-        The bundle.
+        The bundle; None where the run was asked to stop (:func:`~CardiacSegLib.jobs.run_folder.ask_to_stop`) and did.
 
     Raises:
         CardiacSegError: where the configuration, the data set or the device does not allow it, or the folder holds a
             run already.
     """
     config.check()
-    if (run / _EVENTS).exists():
+    if (run / EVENTS).exists():
         raise CardiacSegError(f"{run}: holds a run already; go on with it by --resume, or name another folder")
     return _start(config, run, events)
 
 
-def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None) -> Bundle:
+def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None) -> Bundle | None:
     """Go on with a run that was stopped, killed or failed, from its last checkpoint, or from its start without one.
 
     Args:
@@ -74,8 +75,12 @@ def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None
         events: see :func:`train`.
         changes: new values for fields of its configuration; more epochs or minutes, another place of the data set.
 
+    Returns:
+        See :func:`train`.
+
     Raises:
-        CardiacSegError: where there is no run, a field cannot change any more, or as :func:`train`.
+        CardiacSegError: where there is no run, another process is at work in it, a field cannot change any more, or as
+            :func:`train`.
     """
     changes = dict(changes or {})
     fixed = sorted(set(changes) - set(RESUMABLE))
@@ -89,7 +94,7 @@ def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None
     return _start(config, run, events)
 
 
-def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
+def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle | None:
     with join_team(config.device) as (team, device_name):
         device = Device.choose(device_name)
         cases = find_run_cases(config, run)
@@ -97,18 +102,28 @@ def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle:
         if not team.is_first:
             return _Run(config, run, cases, setup, device, team, Listeners()).go()
         make_folder(run)
-        remove_partial(run)
-        config.write(run)
-        write_division(run, cases)
-        with (run / _EVENTS).open("a", encoding="utf-8") as stream:
-            file = EventWriter(stream)
-            try:
-                bundle = _Run(config, run, cases, setup, device, team, Listeners(file, events)).go()
-            except BaseException as error:
-                file.error(error)
-                raise
-            file.result(bundle=bundle.folder.name)
-            return bundle
+        with claimed(run):
+            remove_partial(run)
+            config.write(run)
+            write_division(run, cases)
+            with (run / EVENTS).open("a", encoding="utf-8") as stream:
+                file = EventWriter(stream)
+                work = _Run(config, run, cases, setup, device, team, Listeners(file, events))
+                return _with_last_word(work, file)
+
+
+def _with_last_word(work: _Run, file: EventWriter) -> Bundle | None:
+    """Do the work of a run; how it ended is the last event in its file."""
+    try:
+        bundle = work.go()
+    except BaseException as error:
+        file.error(error)
+        raise
+    if bundle is None:
+        file.stopped()
+    else:
+        file.result(bundle=bundle.folder.name)
+    return bundle
 
 
 @dataclass(frozen=True)
@@ -149,18 +164,19 @@ class _Run:
         self._checkpoints = Checkpoints(run / "checkpoints")
         self._history = History()
         self._started_from: dict[str, Any] | None = None
-        self._saved = time.monotonic()
+        self._saved = self._told = time.monotonic()
         self._next_validation = 1
 
-    def go(self) -> Bundle:
-        """Read, train, and write the bundle."""
+    def go(self) -> Bundle | None:
+        """Read, train, and write the bundle; None where the run was asked to stop."""
         training, validation = self._read()
         state = self._checkpoints.load()
         network = self._new_network() if state is None else build_network(self._setup.definition)
         trainer = Trainer(self._config, network, self._device, training, len(self._cases.convention) + 1, self._team)
         if state is not None:
             self._restore(trainer, state)
-        self._train(trainer, validation)
+        if self._is_asked_to_stop() or not self._train(trainer, validation):
+            return self._stop(trainer)
         return self._finish(trainer)
 
     def _read(self) -> tuple[SliceStore, SliceStore]:
@@ -190,14 +206,14 @@ class _Run:
         self._started_from = state["started_from"]
         self._events.stage("resume", f"going on from step {trainer.step}")
 
-    def _train(self, trainer: Trainer, store: SliceStore) -> None:
+    def _train(self, trainer: Trainer, store: SliceStore) -> bool:
+        """Whether the training came to its end; not where it was asked to stop."""
         weights = f"{trainer.parameters / 1e6:.2f} M weights"
         self._events.stage("train", f"training on {trainer.slices} slices with {weights}")
         board = TensorBoard(self._run) if self._team.is_first else None
         self._next_validation = self._validations_until(trainer.done()) + 1
         for done in () if self._need_not_go_on() else trainer.steps():
-            if trainer.step % _PROGRESS_STEPS == 0 or done >= 1:
-                self._events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
+            self._tell(trainer, done)
             if self._is_due(done):
                 self._validate(trainer, store, done, board)
             elif self._team.agree(time.monotonic() - self._saved) > _SAVE_SECONDS:
@@ -205,6 +221,25 @@ class _Run:
             if self._need_not_go_on():
                 self._events.stage("stop", f"no better Dice in {self._history.without_gain} validations")
                 break
+            if self._is_asked_to_stop():
+                return False
+        return True
+
+    def _tell(self, trainer: Trainer, done: float) -> None:
+        is_time = time.monotonic() - self._told > _PROGRESS_SECONDS
+        if is_time or trainer.step % _PROGRESS_STEPS == 0 or done >= 1:
+            self._events.progress(done, trainer.seconds_left(done), step=trainer.step, loss=round(trainer.loss, 4))
+            self._told = time.monotonic()
+
+    def _is_asked_to_stop(self) -> bool:
+        return self._team.agree(float(self._team.is_first and is_asked_to_stop(self._run))) > 0
+
+    def _stop(self, trainer: Trainer) -> None:
+        """Keep all that is needed to go on exactly from here."""
+        self._save(trainer)
+        if self._team.is_first:
+            take_back_stop(self._run)
+        self._events.stage("stop", f"stopped at step {trainer.step}; the run can go on from there")
 
     def _need_not_go_on(self) -> bool:
         """Whether validation has brought nothing better for as long as the configuration waits."""

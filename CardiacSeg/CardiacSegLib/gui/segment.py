@@ -1,0 +1,200 @@
+"""The section that segments a volume or a cine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from CardiacSegLib.bundles import list_models
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.gui.card import showCard
+from CardiacSegLib.gui.packages import ensurePackages, missingPackages
+from CardiacSegLib.gui.section import POLL_INTERVAL_MS, Section, currentData, fillComboBox, showStatus, timeText
+from CardiacSegLib.jobs.client import error_text
+from CardiacSegLib.mrml.sequences import sequence_of_proxy
+from CardiacSegLib.mrml.volume_check import short_axis_warning
+from CardiacSegLib.mrml.volumes import affine_of_volume_node
+
+
+class SegmentSection(Section):
+    """Volume, model and result; Segment and Cancel.
+
+    Args:
+        uiFile: Segment.ui.
+        logic: the module's logic.
+        onSegmented: called with the segmentation node when a result is in the scene.
+    """
+
+    def __init__(self, uiFile: str, logic: Any, onSegmented: Callable[[Any], None]) -> None:
+        super().__init__(uiFile)
+        self._logic, self._onSegmented = logic, onSegmented
+        self._structures: dict[str, tuple[str, ...]] = {}
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_INTERVAL_MS)
+        self._timer.connect("timeout()", self.onTimer)
+        # A selector takes a volume as soon as it is in the scene: before it has its voxels, or its sequence a browser.
+        self._describeTimer = qt.QTimer()
+        self._describeTimer.setSingleShot(True)
+        self._describeTimer.setInterval(0)
+        self._describeTimer.connect("timeout()", self.describeVolume)
+        self.ui.volumeWarningLabel.setStyleSheet("color: #a06000")
+        self.ui.progressBar.visible = False
+        self.listModels()
+        turns = [(_("As the model says"), 0), (_("Fast: a single pass"), 1), (_("Accurate: eight turned copies"), 8)]
+        fillComboBox(self.ui.turnsComboBox, turns)
+        self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChanged)
+        self.ui.turnsComboBox.connect("currentIndexChanged(int)", self.onTurnsChanged)
+        self.ui.cardButton.connect("clicked(bool)", self.onCardButton)
+        self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Show another scene's choices; those that Slicer cannot bind to a parameter are set here."""
+        super().setParameterNode(parameterNode)
+        if parameterNode is not None:
+            self._selectModel(parameterNode.model)
+            self.ui.turnsComboBox.setCurrentIndex(max(0, self.ui.turnsComboBox.findData(parameterNode.turns)))
+        self.update()
+
+    def listModels(self, selected: str = "") -> None:
+        """Fill the list of models anew, after one came or went."""
+        selected = selected or currentData(self.ui.modelComboBox) or ""
+        self._structures = {model.name: tuple(model.convention) for model in list_models()}
+        fillComboBox(self.ui.modelComboBox, [(name, name) for name in self._structures], selected)
+        if self.parameterNode is not None:
+            self._selectModel(selected or self.parameterNode.model)
+        self.update()
+
+    def _selectModel(self, name: str) -> None:
+        index = self.ui.modelComboBox.findData(name)
+        if index >= 0:
+            self.ui.modelComboBox.setCurrentIndex(index)
+        self.onModelChanged()
+
+    def warmUp(self) -> None:
+        """Start the worker quietly, so that the first click finds the model loaded."""
+        if self.parameterNode is not None and currentData(self.ui.modelComboBox) and not missingPackages():
+            self._logic.warmUp(self.parameterNode.model, self.parameterNode.device)
+
+    def update(self) -> None:
+        """Say whether Segment can be pressed, and if not, why; and what the volume is."""
+        self._describeTimer.start()
+        isBusy, hasModel = self._logic.isBusy, self.ui.modelComboBox.count > 0
+        volume = self.parameterNode.inputVolume if self.parameterNode is not None else None
+        self.ui.segmentButton.enabled = bool(volume) and hasModel and not isBusy
+        self.ui.cancelButton.enabled = isBusy
+        self.ui.progressBar.visible = isBusy
+        self.ui.cardButton.enabled = hasModel
+        if isBusy:
+            self.ui.segmentButton.toolTip = _("A segmentation is running")
+        elif not volume:
+            self.ui.segmentButton.toolTip = _("Choose a volume first")
+        elif not hasModel:
+            self.ui.segmentButton.toolTip = _("There is no model; import one in the section Models")
+        else:
+            self.ui.segmentButton.toolTip = _("Segment the volume")
+
+    def describeVolume(self) -> None:
+        """Say what is known about the volume before it is segmented: a cine's phases, and what looks odd."""
+        volume = self.parameterNode.inputVolume if self.parameterNode is not None else None
+        sequence = sequence_of_proxy(volume) if volume else None
+        self.ui.wholeCineCheckBox.visible = sequence is not None
+        if sequence is not None:
+            count = sequence.GetNumberOfDataNodes()
+            self.ui.wholeCineCheckBox.text = _("All {count} phases of the cine").format(count=count)
+        image = volume.GetImageData() if volume else None
+        warning = ""
+        if image is not None and "RV" in self._structures.get(self._modelName(), ()):
+            warning = short_axis_warning(image.GetDimensions(), affine_of_volume_node(volume))
+        self.ui.volumeWarningLabel.text = warning
+        self.ui.volumeWarningLabel.visible = bool(warning)
+
+    def _modelName(self) -> str:
+        return currentData(self.ui.modelComboBox) or ""
+
+    def onModelChanged(self, index: int = -1) -> None:
+        """The models are known at run time only, so that this combo box cannot be bound to its parameter."""
+        if self.parameterNode is not None and self._modelName():
+            self.parameterNode.model = self._modelName()
+        self.update()
+
+    def onTurnsChanged(self, index: int = -1) -> None:
+        """The parameter is a number, the items say what it means."""
+        if self.parameterNode is not None:
+            self.parameterNode.turns = currentData(self.ui.turnsComboBox) or 0
+
+    def onCardButton(self) -> None:
+        """Show the card of the chosen model."""
+        showCard(self._modelName())
+
+    def onSegmentButton(self) -> None:
+        """Start the segmentation; the timer follows it."""
+        chosen = self.parameterNode
+        try:
+            ensurePackages()
+            self._logic.start(
+                *(chosen.inputVolume, chosen.model, chosen.device),
+                turns=chosen.turns or None,
+                cleanUp=chosen.cleanUp,
+                wholeCine=chosen.wholeCine,
+            )
+        except CardiacSegError as error:
+            showStatus(self.ui.statusLabel, str(error), isError=True)
+            return
+        showStatus(self.ui.statusLabel, _("Starting"))
+        self.ui.progressBar.setValue(0)
+        self._timer.start()
+        self.update()
+
+    def onCancelButton(self) -> None:
+        """End the segmentation at once; the scene stays as it was."""
+        self._logic.cancel()
+        showStatus(self.ui.statusLabel, _("Canceled"))
+        self._stopFollowing()
+
+    def onTimer(self) -> None:
+        """Show what the worker has said since the last time."""
+        try:
+            for event in self._logic.poll():
+                self._onEvent(event)
+        except CardiacSegError as error:
+            showStatus(self.ui.statusLabel, str(error), isError=True)
+        if not self._logic.isBusy:
+            self._stopFollowing()
+
+    def _onEvent(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage":
+            showStatus(self.ui.statusLabel, event["text"])
+        elif event["event"] == "progress":
+            self.ui.progressBar.setValue(round(100 * event["fraction"]))
+            if event.get("seconds_left"):
+                left = _("{time} left").format(time=timeText(event["seconds_left"]))
+                showStatus(self.ui.statusLabel, left)
+        elif event["event"] == "error":
+            raise CardiacSegError(error_text(event))
+        elif event["event"] == "result":
+            self._showResult(event)
+
+    def _showResult(self, event: Mapping[str, Any]) -> None:
+        chosen = self.parameterNode
+        if chosen is None:  # the scene is being closed
+            return
+        chosen.segmentation = self._logic.finish(chosen.segmentation, chosen.show3D, chosen.smoothing)
+        slicer.util.setSliceViewerLayers(background=chosen.inputVolume)
+        if chosen.show3D:
+            slicer.util.resetThreeDViews()
+        showStatus(self.ui.statusLabel, _("Done in {seconds:.1f} s").format(seconds=event["seconds"]))
+        self._onSegmented(chosen.segmentation)
+
+    def _stopFollowing(self) -> None:
+        self._timer.stop()
+        self.update()
+
+    def close(self) -> None:
+        """Stop following; the logic ends the worker."""
+        self._timer.stop()
+        self._describeTimer.stop()

@@ -1,0 +1,396 @@
+"""Cines as sequences of volumes, and their labels as sequences of segmentations under the same browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import slicer
+import vtk
+
+from CardiacSegLib.anatomy import CANONICAL
+from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.segmentations import segmentation_of_labels
+from CardiacSegLib.mrml.volumes import add_volume_node, image_data, image_from_volume_node
+
+#: From the segmentations of a cine to the cine.
+_CINE_ROLE = "CardiacSeg.cine"
+
+#: Milliseconds in the units that an index may have.
+_MILLISECONDS = {"ms": 1.0, "s": 1000.0}
+
+#: Frames of one grid differ by no more than rounding, mm.
+_SAME_PLACE = 1e-3
+
+
+def cine_from_sequence_node(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of a sequence of volumes and where they lie.
+
+    Returns:
+        Array (I, J, K, T), a copy; and the affine (4, 4) float64 from voxel indices to RAS millimeters.
+
+    Raises:
+        CardiacSegError: where the sequence has no frame, a frame is no image, or not all are of one grid.
+    """
+    frames = [_frame_image(sequence_node, frame) for frame in range(sequence_node.GetNumberOfDataNodes())]
+    if not frames:
+        raise CardiacSegError(f"sequence '{sequence_node.GetName()}' has no frame; choose another or load it again")
+    first, affine = frames[0]
+    for number, (array, place) in enumerate(frames, 1):
+        if array.shape != first.shape:
+            raise _other_grid(sequence_node, number, f"has {array.shape} voxels and the first frame {first.shape}")
+        if not np.allclose(place, affine, atol=_SAME_PLACE):
+            raise _other_grid(sequence_node, number, "lies elsewhere than the first frame")
+    return np.stack([array for array, _ in frames], axis=-1), affine
+
+
+def _frame_image(sequence_node: slicer.vtkMRMLSequenceNode, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    node = sequence_node.GetNthDataNode(frame)
+    place = f"sequence '{sequence_node.GetName()}', frame {frame + 1}"
+    if not isinstance(node, slicer.vtkMRMLScalarVolumeNode):
+        kind = node.GetNodeTagName() if node is not None else "nothing"
+        raise CardiacSegError(f"{place}: is no image but {kind}; choose a sequence of volumes")
+    try:
+        return image_from_volume_node(node)
+    except CardiacSegError as error:
+        raise CardiacSegError(f"{place}: {error}") from error
+
+
+def _other_grid(sequence_node: slicer.vtkMRMLSequenceNode, number: int, difference: str) -> CardiacSegError:
+    return CardiacSegError(
+        f"sequence '{sequence_node.GetName()}', frame {number}: {difference}; resample the frames to one grid"
+    )
+
+
+def frame_times(sequence_node: slicer.vtkMRMLSequenceNode) -> np.ndarray | None:
+    """Time of each frame (T,), ms; None where the index is not numbers in s or ms."""
+    factor = _MILLISECONDS.get((sequence_node.GetIndexUnit() or "").strip().lower())
+    try:
+        times = np.array([float(value) for value in _index_values(sequence_node)])
+    except ValueError:
+        return None
+    return None if factor is None or not np.isfinite(times).all() else times * factor
+
+
+def browser_of(sequence_node: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
+    """The browser that a sequence is scrolled with, the first where there are several."""
+    browsers = _browsers(sequence_node.GetScene())
+    return next((node for node in browsers if node.IsSynchronizedSequenceNode(sequence_node, True)), None)
+
+
+def sequence_of_proxy(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLSequenceNode | None:
+    """The sequence of which a node of the scene shows one frame: what a person picks is that node."""
+    sequences = (browser.GetSequenceNode(node) for browser in _browsers(node.GetScene()))
+    return next((sequence for sequence in sequences if sequence is not None), None)
+
+
+def proxy_of(sequence_node: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLNode | None:
+    """The node of the scene that shows the selected frame of a sequence."""
+    browser = browser_of(sequence_node)
+    return browser.GetProxyNode(sequence_node) if browser is not None else None
+
+
+def cine_of(segmentation_sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceNode | None:
+    """The cine that :func:`add_segmentation_sequence` made a sequence for."""
+    return segmentation_sequence.GetNodeReference(_CINE_ROLE)
+
+
+def segmentation_sequence_of(cine: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceNode | None:
+    """The sequence that :func:`add_segmentation_sequence` made for a cine and that is still under its browser."""
+    browser = browser_of(cine)
+    if browser is None:
+        return None
+    sequences = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(sequences, True)
+    found = (sequences.GetItemAsObject(number) for number in range(sequences.GetNumberOfItems()))
+    return next((node for node in found if cine_of(node) is cine), None)
+
+
+def _browsers(scene: slicer.vtkMRMLScene | None) -> Iterator[slicer.vtkMRMLSequenceBrowserNode]:
+    kind = "vtkMRMLSequenceBrowserNode"
+    count = scene.GetNumberOfNodesByClass(kind) if scene is not None else 0
+    return (scene.GetNthNodeByClass(number, kind) for number in range(count))
+
+
+def show_frame(sequence_node: slicer.vtkMRMLSequenceNode, frame: int) -> None:
+    """Show a frame, counted from 0, of a sequence and of all that its browser scrolls with it.
+
+    Raises:
+        CardiacSegError: where the sequence has no such frame or no browser.
+    """
+    count = sequence_node.GetNumberOfDataNodes()
+    if not 0 <= frame < count:
+        raise CardiacSegError(
+            f"sequence '{sequence_node.GetName()}' has {count} frames, so frame {frame + 1} is none of them"
+        )
+    browser = browser_of(sequence_node)
+    if browser is None:
+        raise CardiacSegError(f"sequence '{sequence_node.GetName()}' has no browser; add one in the module Sequences")
+    browser.SetSelectedItemByIndexValue(sequence_node.GetNthIndexValue(frame))
+    _update_proxies(browser)
+
+
+def shown_frame(sequence_node: slicer.vtkMRMLSequenceNode) -> int | None:
+    """The frame, counted from 0, that the browser of a sequence shows; None where it shows none."""
+    browser = browser_of(sequence_node)
+    if browser is None or browser.GetMasterSequenceNode() is None or browser.GetSelectedItemNumber() < 0:
+        return None
+    value = browser.GetMasterSequenceNode().GetNthIndexValue(browser.GetSelectedItemNumber())
+    frame = sequence_node.GetItemNumberFromIndexValue(value)
+    return frame if frame >= 0 else None
+
+
+def _update_proxies(browser: slicer.vtkMRMLSequenceBrowserNode) -> None:
+    """Show the selected frame now.
+
+    In Slicer the logic of the module Sequences has done so already. This one, which has no scene and so watches
+    nothing, does it where nobody else would.
+    """
+    slicer.vtkSlicerSequencesLogic().UpdateProxyNodesFromSequences(browser)
+
+
+def add_cine(
+    scene: slicer.vtkMRMLScene,
+    array: np.ndarray,
+    affine: np.ndarray,
+    name: str,
+    frame_times: Sequence[float] | None = None,
+) -> slicer.vtkMRMLSequenceNode:
+    """Add a cine to a scene: a sequence of volumes with a browser, and a volume that shows the first frame.
+
+    Args:
+        scene: where the nodes are added.
+        array: voxels (I, J, K, T), copied.
+        affine: (4, 4), voxel indices to RAS millimeters.
+        name: of the volume that a person sees; the sequence and the browser are named after it.
+        frame_times: (T,), ms, rising; the frames are numbered from 0 without them.
+
+    Returns:
+        The sequence node; :func:`proxy_of` gives the volume, :func:`browser_of` the browser.
+
+    Raises:
+        CardiacSegError: where the array is no cine or the times do not fit it; nothing is then added.
+    """
+    if array.ndim != 4 or array.size == 0:
+        raise CardiacSegError(f"cine '{name}' is an array of {array.shape}; it needs four dimensions (I, J, K, T)")
+    values = _cine_values(name, array.shape[3], frame_times)
+    with _undone_on_failure(scene):
+        proxy = add_volume_node(scene, array[..., 0], affine, name)
+        sequence = slicer.vtkMRMLSequenceNode()
+        sequence.SetName(f"{name} sequence")
+        sequence.SetIndexName("frame" if frame_times is None else "time")
+        sequence.SetIndexUnit("" if frame_times is None else "ms")
+        for frame, value in enumerate(values):
+            sequence.SetDataNodeAtValue(_frame_like(proxy, array[..., frame]), value)
+        scene.AddNode(sequence)
+        _browse(_add_browser(scene, name), sequence, proxy)
+    return sequence
+
+
+def _cine_values(name: str, count: int, times: Sequence[float] | None) -> list[str]:
+    """The values of the index, as text."""
+    if times is None:
+        return [str(frame) for frame in range(count)]
+    if len(times) != count or not np.isfinite(times).all() or not (np.diff(times) > _SAME_PLACE).all():
+        raise CardiacSegError(f"cine '{name}' has {count} frames; their times must be as many rising numbers of ms")
+    return [f"{time:.10g}" for time in times]
+
+
+def _frame_like(volume_node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray) -> slicer.vtkMRMLScalarVolumeNode:
+    """A volume, in no scene, that lies where the other does."""
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(volume_node.GetName())
+    node.CopyOrientation(volume_node)
+    node.SetAndObserveImageData(image_data(array, vtk.vtkImageData()))
+    return node
+
+
+def _add_browser(scene: slicer.vtkMRMLScene, name: str) -> slicer.vtkMRMLSequenceBrowserNode:
+    # Not AddNewNodeByClass: without the application nobody has told the scene of this class.
+    browser = slicer.vtkMRMLSequenceBrowserNode()
+    browser.SetName(f"{name} browser")
+    return scene.AddNode(browser)
+
+
+def _browse(
+    browser: slicer.vtkMRMLSequenceBrowserNode, sequence: slicer.vtkMRMLSequenceNode, proxy: slicer.vtkMRMLNode
+) -> None:
+    """Scroll a sequence with a browser, shown by that very node."""
+    modifying = browser.StartModify()  # or Slicer would make a proxy of its own in between
+    browser.AddSynchronizedSequenceNode(sequence)
+    browser.AddProxyNode(proxy, sequence, False)
+    if browser.GetSelectedItemNumber() < 0:
+        browser.SetSelectedItemNumber(0)
+    browser.EndModify(modifying)
+    _update_proxies(browser)
+
+
+@contextmanager
+def _undone_on_failure(scene: slicer.vtkMRMLScene) -> Iterator[None]:
+    """Where the block fails, no node that it added stays in the scene."""
+    before = _node_ids(scene)
+    try:
+        yield
+    except BaseException:
+        for node_id in _node_ids(scene) - before:
+            scene.RemoveNode(scene.GetNodeByID(node_id))
+        raise
+
+
+def _node_ids(scene: slicer.vtkMRMLScene) -> set[str]:
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def add_segmentation_sequence(
+    labels: np.ndarray,
+    sequence_node: slicer.vtkMRMLSequenceNode,
+    convention: Mapping[str, int] = CANONICAL,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
+    closed_surface: bool = False,
+) -> tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]:
+    """Add the labels of a cine as a sequence of segmentations, scrolled by the browser of the cine.
+
+    An earlier result for the same cine is replaced; segments that a person added stay, in each frame. What a person
+    edits in the frame that is shown is kept in the sequence. Where this fails, the scene is as before.
+
+    Args:
+        labels: integers (I, J, K, T) on the grid of the cine.
+        sequence_node: the cine, a sequence of volumes.
+        convention: which number in ``labels`` means which structure.
+        segmentation_node: shows the frame that is selected; the one of the earlier result, or else a new node, where
+            None.
+        closed_surface: whether to make the surfaces for the 3D view.
+
+    Returns:
+        The sequence of segmentations and the segmentation node that shows its selected frame.
+
+    Raises:
+        CardiacSegError: where the labels do not fit the cine or the convention, a surface cannot be made, or
+            ``segmentation_node`` shows the result of another cine.
+    """
+    array, _ = cine_from_sequence_node(sequence_node)
+    if labels.shape != array.shape:
+        raise CardiacSegError(
+            f"labels of {labels.shape} voxels do not fit sequence '{sequence_node.GetName()}' of {array.shape}; "
+            "segment this sequence itself"
+        )
+    earlier = segmentation_sequence_of(sequence_node)
+    _check_proxy(segmentation_node, earlier)
+    with _undone_on_failure(sequence_node.GetScene()):
+        browser, volume_node = _shown_cine(sequence_node)
+        frames = list(_segmentations(labels, volume_node, convention, earlier, segmentation_node, closed_surface))
+        sequence = _with_frames(earlier or _add_result(sequence_node, volume_node), sequence_node, frames, browser)
+        proxy = _result_proxy(browser, sequence, volume_node, segmentation_node)
+    return sequence, proxy
+
+
+def _check_proxy(
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None, earlier: slicer.vtkMRMLSequenceNode | None
+) -> None:
+    shown = sequence_of_proxy(segmentation_node) if segmentation_node is not None else None
+    if shown is not None and shown is not earlier:
+        raise CardiacSegError(
+            f"segmentation '{segmentation_node.GetName()}' shows sequence '{shown.GetName()}'; choose another or a "
+            "new segmentation"
+        )
+
+
+def _shown_cine(
+    sequence_node: slicer.vtkMRMLSequenceNode,
+) -> tuple[slicer.vtkMRMLSequenceBrowserNode, slicer.vtkMRMLScalarVolumeNode]:
+    """The browser of a cine and the volume that shows it, each made where it is missing."""
+    browser = browser_of(sequence_node)
+    if browser is None:
+        browser = _add_browser(sequence_node.GetScene(), sequence_node.GetName())
+    if browser.GetProxyNode(sequence_node) is None:
+        browser.AddSynchronizedSequenceNode(sequence_node)
+        browser.SetSelectedItemNumber(max(0, browser.GetSelectedItemNumber()))
+        _update_proxies(browser)
+    return browser, browser.GetProxyNode(sequence_node)
+
+
+def _segmentations(
+    labels: np.ndarray,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    convention: Mapping[str, int],
+    earlier: slicer.vtkMRMLSequenceNode | None,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
+    closed_surface: bool,
+) -> Iterator[slicer.vtkMRMLSegmentationNode]:
+    """A segmentation, in no scene, for each frame."""
+    for frame in range(labels.shape[3]):
+        before = earlier.GetNthDataNode(frame) if earlier is not None else segmentation_node
+        node = slicer.vtkMRMLSegmentationNode()
+        node.SetAndObserveSegmentation(
+            segmentation_of_labels(
+                labels[..., frame],
+                volume_node,
+                convention,
+                before.GetSegmentation() if before is not None else None,
+                closed_surface,
+            )
+        )
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+        yield node
+
+
+def _add_result(
+    cine: slicer.vtkMRMLSequenceNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSequenceNode:
+    """An empty sequence for the segmentations of a cine."""
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetName(f"{volume_node.GetName()} segmentation sequence")
+    cine.GetScene().AddNode(sequence)
+    sequence.SetNodeReferenceID(_CINE_ROLE, cine.GetID())
+    return sequence
+
+
+def _with_frames(
+    sequence: slicer.vtkMRMLSequenceNode,
+    cine: slicer.vtkMRMLSequenceNode,
+    frames: Sequence[slicer.vtkMRMLSegmentationNode],
+    browser: slicer.vtkMRMLSequenceBrowserNode,
+) -> slicer.vtkMRMLSequenceNode:
+    """The sequence with those frames, and no others, at the index values of the cine."""
+    modifying = browser.StartModify(), sequence.StartModify()
+    sequence.SetIndexName(cine.GetIndexName())
+    sequence.SetIndexUnit(cine.GetIndexUnit())
+    sequence.SetIndexType(cine.GetIndexType())
+    sequence.SetNumericIndexValueTolerance(cine.GetNumericIndexValueTolerance())
+    values = _index_values(cine)
+    if _index_values(sequence) != values:
+        sequence.RemoveAllDataNodes()
+    for node, value in zip(frames, values):
+        sequence.SetDataNodeAtValue(node, value)
+    sequence.EndModify(modifying[1])
+    browser.EndModify(modifying[0])
+    return sequence
+
+
+def _index_values(sequence_node: slicer.vtkMRMLSequenceNode) -> list[str]:
+    return [sequence_node.GetNthIndexValue(frame) for frame in range(sequence_node.GetNumberOfDataNodes())]
+
+
+def _result_proxy(
+    browser: slicer.vtkMRMLSequenceBrowserNode,
+    sequence: slicer.vtkMRMLSequenceNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
+) -> slicer.vtkMRMLSegmentationNode:
+    """The node that shows the segmentations: the one given, the one there, or a new one."""
+    scene = sequence.GetScene()
+    earlier = browser.GetProxyNode(sequence)
+    proxy = segmentation_node or earlier
+    if proxy is None:
+        proxy = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume_node.GetName()} segmentation")
+    if proxy.GetDisplayNode() is None:
+        proxy.CreateDefaultDisplayNodes()
+    proxy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    _browse(browser, sequence, proxy)
+    browser.SetSaveChanges(sequence, True)
+    proxy.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    if earlier is not None and earlier is not proxy:
+        scene.RemoveNode(earlier.GetDisplayNode())
+        scene.RemoveNode(earlier)
+    return proxy

@@ -1,0 +1,171 @@
+"""What a person sees who segments: from choosing a volume to the heart in the scene."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import qt
+import slicer
+
+from CardiacSegLib.anatomy import CANONICAL
+from CardiacSegLib.evaluation.overlap import dice_scores
+from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node
+from CardiacSegLib.mrml.sequences import segmentation_sequence_of, sequence_of_proxy
+from CardiacSegLib.mrml.volumes import add_volume_node
+from CardiacSegLib.phantom import make_phantom
+
+#: A cold start imports torch and MONAI on a busy machine.
+PATIENCE = 120
+
+
+def volume(array: np.ndarray, spacing=(1.4, 1.4, 10.0), name: str = "image"):
+    return add_volume_node(slicer.mrmlScene, array, np.diag([*spacing, 1.0]), name)
+
+
+def segment(panel, click, wait_until) -> None:
+    """Press Segment and wait for the end."""
+    panel.segment.ui.turnsComboBox.setCurrentIndex(1)  # a single pass: these tests look at the panel
+    click(panel.segment.ui.segmentButton)
+    wait_until(lambda: not panel.logic.isBusy, PATIENCE)
+
+
+@pytest.fixture
+def phantom_nodes(panel, module):
+    """The phantom at ED and ES, loaded while the panel is open."""
+    nodes = module.loadPhantom()
+    panel.initializeParameterNode()
+    return nodes
+
+
+class TestBeforeTheClick:
+    def test_segment_is_disabled_without_a_volume_and_says_why(self, panel):
+        assert not panel.segment.ui.segmentButton.enabled
+        assert "Choose a volume" in panel.segment.ui.segmentButton.toolTip
+
+    def test_the_first_volume_is_chosen_by_itself(self, panel, phantom_nodes):
+        assert panel.segment.ui.volumeSelector.currentNode() is phantom_nodes[0]
+        assert panel.segment.ui.segmentButton.enabled
+
+    def test_nothing_is_said_about_a_short_axis_stack(self, panel, phantom_nodes):
+        panel.segment.describeVolume()
+        assert not panel.segment.ui.volumeWarningLabel.isVisible()
+
+    def test_a_volume_that_is_plainly_no_short_axis_stack_gets_a_gentle_warning(self, panel, wait_until):
+        panel._parameterNode.inputVolume = volume(np.random.rand(200, 200, 200), (1.0, 1.0, 1.0))
+        wait_until(panel.segment.ui.volumeWarningLabel.isVisible)
+        assert "short-axis" in panel.segment.ui.volumeWarningLabel.text
+        assert panel.segment.ui.segmentButton.enabled
+
+    def test_the_card_of_the_model_is_one_click_away(self, panel, click, application):
+        click(panel.segment.ui.cardButton)
+        dialog = next(widget for widget in application.topLevelWidgets() if "short-axis-cine" in widget.windowTitle)
+        text = dialog.findChild(qt.QTextBrowser, "cardBrowser").toPlainText()
+        dialog.close()
+        assert "ACDC" in text and "Dice" in text and "CC BY-NC-SA" in text
+
+    def test_choices_stay_with_the_scene(self, panel, module):
+        panel.segment.ui.cleanUpCheckBox.setChecked(False)
+        panel.segment.ui.turnsComboBox.setCurrentIndex(2)
+        again = module.CardiacSegLogic().getParameterNode()
+        assert (again.cleanUp, again.turns) == (False, 8)
+
+
+class TestSegmenting:
+    def test_a_click_gives_three_segments_and_a_filled_table(self, panel, phantom_nodes, click, wait_until):
+        segment(panel, click, wait_until)
+        node = panel._parameterNode.segmentation
+        assert list(node.GetSegmentation().GetSegmentIDs()) == list(CANONICAL)
+        phantom = make_phantom()
+        labels = labels_from_segmentation_node(node, phantom_nodes[0])
+        assert min(dice_scores(labels, phantom.labels[..., phantom.ed_frame], CANONICAL).values()) > 0.8
+        assert panel.results.ui.resultsTable.rowCount == 3
+        assert panel.segment.ui.statusLabel.text.startswith("Done in")
+        assert panel._parameterNode.resultsTable.GetNumberOfRows() == 3
+        assert node.GetSegmentation().ContainsRepresentation("Closed surface")
+
+    def test_a_second_click_uses_the_same_worker(self, panel, phantom_nodes, click, wait_until):
+        segment(panel, click, wait_until)
+        first = panel.logic._client.process_id
+        segment(panel, click, wait_until)
+        assert panel.logic._client.process_id == first
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+    def test_the_worker_is_warm_before_the_first_click(self, module, slicer_host, click, wait_until):
+        window = slicer.modules.cardiacseg.widgetRepresentation()
+        window.show()
+        slicer.util.selectModule("CardiacSeg")
+        panel = window.self()
+        wait_until(lambda: panel.logic._client.is_warm, PATIENCE)
+        warm = panel.logic._client.process_id
+        panel._parameterNode.inputVolume = module.loadPhantom()[0]
+        segment(panel, click, wait_until)
+        assert panel.logic._client.process_id == warm
+        panel.cleanup()
+        window.close()
+
+    def test_a_cine_is_segmented_whole_and_its_ejection_fraction_shown(self, panel, module, click, wait_until):
+        shown = module.loadPhantomCine()
+        panel._parameterNode.inputVolume = shown
+        wait_until(panel.segment.ui.wholeCineCheckBox.isVisible)
+        assert "20 phases" in panel.segment.ui.wholeCineCheckBox.text
+        segment(panel, click, wait_until)
+        sequence = segmentation_sequence_of(sequence_of_proxy(shown))
+        assert sequence.GetNumberOfDataNodes() == 20
+        measures = {(row.measure, row.structure): row.value for row in panel.results._rows}
+        phantom = make_phantom()
+        edv, esv = (phantom.volumes_ml["LV"][frame] for frame in (phantom.ed_frame, phantom.es_frame))
+        assert abs(measures["EF", "LV"] - 100 * (edv - esv) / edv) < 8
+        assert panel.results.ui.edComboBox.count == 20
+
+    def test_the_panel_stays_usable_meanwhile(self, panel, phantom_nodes, click, wait_until):
+        click(panel.segment.ui.segmentButton)
+        assert panel.segment.ui.cancelButton.enabled and not panel.segment.ui.segmentButton.enabled
+        assert panel.segment.ui.progressBar.isVisible()
+        wait_until(lambda: not panel.logic.isBusy, PATIENCE)
+        assert panel.segment.ui.segmentButton.enabled and not panel.segment.ui.progressBar.isVisible()
+
+    def test_an_image_without_contrast_is_an_error_in_red_and_nothing_is_added(self, panel, click, wait_until):
+        panel._parameterNode.inputVolume = volume(np.ones((64, 64, 5)))
+        segment(panel, click, wait_until)
+        assert "constant" in panel.segment.ui.statusLabel.text
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+class TestInterruptions:
+    def test_cancel_ends_it_at_once_and_leaves_the_scene_as_it_was(self, panel, phantom_nodes, click, wait_until):
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        click(panel.segment.ui.segmentButton)
+        wait_until(lambda: panel.logic._client.process_id is not None, PATIENCE)
+        started = time.perf_counter()
+        click(panel.segment.ui.cancelButton)
+        assert time.perf_counter() - started < 0.3
+        assert panel.segment.ui.statusLabel.text == "Canceled"
+        assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+        assert panel.segment.ui.segmentButton.enabled
+
+    def test_a_killed_worker_is_an_error_and_the_next_click_starts_a_new_one(
+        self, panel, phantom_nodes, click, wait_until
+    ):
+        click(panel.segment.ui.segmentButton)
+        os.kill(panel.logic._client.process_id, signal.SIGKILL)
+        wait_until(lambda: not panel.logic.isBusy, PATIENCE)
+        assert "exit code -9" in panel.segment.ui.statusLabel.text
+        segment(panel, click, wait_until)
+        assert panel.segment.ui.statusLabel.text.startswith("Done in")
+
+    def test_the_scene_may_be_closed_in_the_middle(self, panel, phantom_nodes, click, wait_until):
+        click(panel.segment.ui.segmentButton)
+        slicer.mrmlScene.Clear()
+        assert not panel.logic.isBusy
+        assert not panel.segment.ui.segmentButton.enabled
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+    def test_a_volume_that_is_removed_in_the_middle_is_an_error(self, panel, phantom_nodes, click, wait_until):
+        click(panel.segment.ui.segmentButton)
+        slicer.mrmlScene.RemoveNode(phantom_nodes[0])
+        wait_until(lambda: not panel.logic.isBusy, PATIENCE)
+        assert "removed" in panel.segment.ui.statusLabel.text
