@@ -27,7 +27,8 @@ from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.evaluate import EvaluateSection
 from CardiacSegLib.gui.models import ModelsSection
-from CardiacSegLib.gui.packages import ensurePackages, missingPackages
+from CardiacSegLib.gui.packages import ensurePackages
+from CardiacSegLib.gui.requirements import missingPackages
 from CardiacSegLib.gui.results import ResultsSection
 from CardiacSegLib.gui.segment import SegmentSection
 from CardiacSegLib.gui.train import TrainSection

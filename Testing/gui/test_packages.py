@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,17 +15,13 @@ from pathlib import Path
 import pytest
 
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.gui import packages
-from CardiacSegLib.gui.packages import (
+from CardiacSegLib.gui import packages, requirements
+from CardiacSegLib.gui.packages import Answer, InstallationError, askInDialog, ensurePackages, installPackages
+from CardiacSegLib.gui.requirements import (
     REQUIREMENTS,
     SEGMENT,
     TRAIN,
-    Answer,
-    InstallationError,
     Package,
-    askInDialog,
-    ensurePackages,
-    installPackages,
     lastLines,
     missingPackages,
     pipArguments,
@@ -62,7 +60,7 @@ def an_old_slicer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     slicer.util = types.SimpleNamespace(pip_install=host.pip_install, errorDisplay=host.errorDisplay)
     monkeypatch.setitem(sys.modules, "slicer", slicer)
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
-    monkeypatch.setattr(packages, "_hasTorchExtension", lambda: False)
+    monkeypatch.setattr(packages, "isTorchExtensionInstalled", lambda: False)
     monkeypatch.syspath_prepend(str(host.site))
     # This computer's own settings of pip would find more packages than a test knows of.
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -91,7 +89,7 @@ def a_new_slicer(an_old_slicer: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
 @pytest.fixture
 def only_tiny_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine would need one small package that nobody has."""
-    monkeypatch.setattr(packages, "REQUIREMENTS", {"tiny_heart": Package("tiny-heart", 0.1, "1.2")})
+    monkeypatch.setattr(requirements, "REQUIREMENTS", {"tiny_heart": Package("tiny-heart", 0.1, "1.2")})
 
 
 @pytest.fixture
@@ -125,12 +123,12 @@ def installed(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str | None]) 
     def version(name: str) -> str:
         found = versions.get(names[name])
         if found is None:
-            raise packages.importlib.metadata.PackageNotFoundError(name)
+            raise importlib.metadata.PackageNotFoundError(name)
         return found
 
     specs = {name: ModuleSpec(name, None) for name in versions}
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: specs.get(name))
-    monkeypatch.setattr(packages.importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: specs.get(name))
+    monkeypatch.setattr(importlib.metadata, "version", version)
 
 
 ALL = {"torch": "2.13.0+cpu", "monai": "1.6.1", "numpy": None, "scipy": "1.0"}
@@ -174,7 +172,7 @@ class TestWhatIsMissing:
 
     def test_can_be_told_without_importing_anything(self):
         script = (
-            "import sys; from CardiacSegLib.gui.packages import missingPackages; missingPackages('train'); "
+            "import sys; from CardiacSegLib.gui.requirements import missingPackages; missingPackages('train'); "
             "print(*{'torch', 'monai', 'scipy', 'SimpleITK', 'matplotlib', 'qt', 'pip'} & set(sys.modules))"
         )
         environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
@@ -412,7 +410,7 @@ class TestTheExtensionPyTorch:
         extension = types.ModuleType("PyTorchUtils")
         extension.PyTorchUtilsLogic = PyTorchUtilsLogic
         monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
-        monkeypatch.setattr(packages, "_hasTorchExtension", lambda: True)
+        monkeypatch.setattr(packages, "isTorchExtensionInstalled", lambda: True)
         return calls
 
     def test_installs_torch_without_a_question_of_its_own(self, calls, an_old_slicer):

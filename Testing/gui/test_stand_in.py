@@ -772,3 +772,10 @@ def test_reloading_makes_the_panel_anew(panel):
     slicer.util.reloadScriptedModule("CardiacSeg")
     assert slicer.modules.CardiacSegWidget is not panel
     assert slicer.modules.cardiacseg.widgetRepresentation().self() is slicer.modules.CardiacSegWidget
+
+
+def test_qt_for_python_counts_the_references_of_none(application):
+    label, before = qt.QLabel(), sys.getrefcount(None)
+    for _ in range(1000):
+        label.setText("a")
+    assert abs(sys.getrefcount(None) - before) < 500, "this PySide6 will abort the process: install another version"

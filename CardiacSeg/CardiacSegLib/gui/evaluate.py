@@ -13,7 +13,8 @@ from slicer.i18n import tr as _
 from CardiacSegLib.bundles import find_bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.tables import TABLE, CaseRow, read_cases
-from CardiacSegLib.gui.packages import TRAIN, ensurePackages
+from CardiacSegLib.gui.packages import ensurePackages
+from CardiacSegLib.gui.requirements import TRAIN
 from CardiacSegLib.gui.section import (
     POLL_INTERVAL_MS,
     Section,

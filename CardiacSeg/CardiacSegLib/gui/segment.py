@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 from CardiacSegLib.bundles import list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.card import showCard
-from CardiacSegLib.gui.packages import ensurePackages, missingPackages
+from CardiacSegLib.gui.packages import ensurePackages
+from CardiacSegLib.gui.requirements import missingPackages
 from CardiacSegLib.gui.section import POLL_INTERVAL_MS, Section, currentData, fillComboBox, showStatus, timeText
 from CardiacSegLib.jobs.client import error_text
 from CardiacSegLib.mrml.sequences import sequence_of_proxy

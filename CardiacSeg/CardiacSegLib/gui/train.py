@@ -12,7 +12,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.gui.packages import TRAIN, ensurePackages, missingPackages
+from CardiacSegLib.gui.packages import ensurePackages
+from CardiacSegLib.gui.requirements import TRAIN, missingPackages
 from CardiacSegLib.gui.section import Section, currentData, fillComboBox, showStatus, timeText
 from CardiacSegLib.inference.devices import DEVICES
 from CardiacSegLib.jobs.commands import EngineCommand
@@ -26,7 +27,7 @@ from CardiacSegLib.training.recipes import DEFAULT_RECIPE, list_recipes
 
 #: Curves need no more; each look reads only what a run has written since the last one.
 _POLL_INTERVAL_MS = 250
-_PICTURE_WIDTH = 440
+_PICTURE_WIDTH = 420
 _RUNS_FOLDER_SETTING = "CardiacSeg/RunsFolder"
 _GOES_ON = ("starting", "running", "stopping")
 _AS_RECIPE = ""
