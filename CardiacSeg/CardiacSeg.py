@@ -25,13 +25,8 @@ from slicer.util import VTKObservationMixin
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES
 from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.gui.evaluate import EvaluateSection
-from CardiacSegLib.gui.models import ModelsSection
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import missingPackages
-from CardiacSegLib.gui.results import ResultsSection
-from CardiacSegLib.gui.segment import SegmentSection
-from CardiacSegLib.gui.train import TrainSection
 from CardiacSegLib.inference.devices import DEVICES
 from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.segmentations import (
@@ -167,6 +162,13 @@ class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self):
         """Called when the module is opened for the first time."""
+        # Imported here, so that Slicer does not wait for the panel when it starts.
+        from CardiacSegLib.gui.evaluate import EvaluateSection
+        from CardiacSegLib.gui.models import ModelsSection
+        from CardiacSegLib.gui.results import ResultsSection
+        from CardiacSegLib.gui.segment import SegmentSection
+        from CardiacSegLib.gui.train import TrainSection
+
         ScriptedLoadableModuleWidget.setup(self)
         self.logic = CardiacSegLogic()
         self.results = ResultsSection(self.resourcePath("UI/Results.ui"))

@@ -9,6 +9,7 @@ import pytest
 import slicer
 
 from CardiacSegLib.bundles import list_models
+from CardiacSegLib.gui.train import TrainSection
 from CardiacSegLib.jobs.runs import find_runs
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
 from CardiacSegLib.phantom import make_phantom
@@ -102,12 +103,12 @@ class TestRuns:
         assert "mine" in [model.name for model in list_models()]
         assert panel.segment.ui.modelComboBox.findText("mine") >= 0
 
-    def test_a_run_outlives_the_panel_and_is_found_again(self, train, panel, module, click, wait_until):
+    def test_a_run_outlives_the_panel_and_is_found_again(self, train, panel, click, wait_until):
         train.ui.epochsSpinBox.setValue(100000)
         start(train, click, wait_until)
         slicer.util.selectModule("")
         slicer.util.selectModule("CardiacSeg")
-        again = module.TrainSection(panel.resourcePath("UI/Train.ui"), lambda name: None)
+        again = TrainSection(panel.resourcePath("UI/Train.ui"), lambda name: None)
         again.enter()
         assert again.ui.runComboBox.currentText == "mine"
         assert again.ui.stopButton.enabled

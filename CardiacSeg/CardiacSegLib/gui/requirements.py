@@ -5,7 +5,6 @@ Nothing here needs Slicer, asks or installs; :mod:`CardiacSegLib.gui.packages` d
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import platform
 import re
@@ -86,6 +85,8 @@ def _isEnough(version: str, minimum: str) -> bool:
 
 def installedVersion(name: str) -> str:
     """The version of a package by its import name; empty where pip knows of none."""
+    import importlib.metadata  # slow, and not needed when Slicer starts
+
     try:
         return importlib.metadata.version(REQUIREMENTS[name].name)
     except importlib.metadata.PackageNotFoundError:
