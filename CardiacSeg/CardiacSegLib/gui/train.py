@@ -267,10 +267,13 @@ class TrainSection(Section):
 
     def onStopButton(self) -> None:
         """Ask the run to save and end; one that is asked already is ended at once."""
-        if self._run.state == "stopping":
-            self._run.kill()
-        else:
-            self._run.stop()
+        try:
+            if self._run.state == "stopping":
+                self._run.kill()
+            else:
+                self._run.stop()
+        except CardiacSegError as error:  # it is at work on another computer
+            showStatus(self.ui.trainStatusLabel, str(error), isError=True)
         self.update()
 
     def onResumeButton(self) -> None:
