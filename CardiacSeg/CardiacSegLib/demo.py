@@ -17,7 +17,7 @@ import numpy as np
 
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import DEFAULT_MODEL
-from CardiacSegLib.cli import stem_of, write_table
+from CardiacSegLib.cli.segment import stem_of, write_table
 from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
