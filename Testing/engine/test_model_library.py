@@ -15,18 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from CardiacSegLib import model_library
 from CardiacSegLib.bundles import INFERENCE, METADATA, WEIGHTS, Bundle, find_bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.model_library import (
+from CardiacSegLib.models import facts as facts_module
+from CardiacSegLib.models import library
+from CardiacSegLib.models.copies import MOST_BYTES, MOST_FILES
+from CardiacSegLib.models.embedded_code import runs_code
+from CardiacSegLib.models.facts import is_shipped, model_facts
+from CardiacSegLib.models.library import (
     UntrustedModelError,
     delete_model,
     export_model,
     import_model,
-    is_shipped,
-    model_facts,
     own_model_folder,
-    runs_code,
 )
 from CardiacSegLib.resources import resource_folder
 
@@ -233,19 +234,19 @@ class TestWhatIsNoModel:
     def test_an_archive_that_unpacks_to_more_than_any_model(self, an_archive, own):
         with zipfile.ZipFile(an_archive, "a") as archive:
             archive.writestr("from-a-friend/zeros.bin", b"")
-            archive.getinfo("from-a-friend/zeros.bin").file_size = model_library.MOST_BYTES
+            archive.getinfo("from-a-friend/zeros.bin").file_size = MOST_BYTES
         self.refused(an_archive, own, "are no model")
 
     def test_an_archive_of_too_many_files(self, an_archive, own):
         with zipfile.ZipFile(an_archive, "a") as archive:
-            for number in range(model_library.MOST_FILES):
+            for number in range(MOST_FILES):
                 archive.writestr(f"from-a-friend/docs/{number}", b"")
         self.refused(an_archive, own, "are no model")
 
     @pytest.mark.skipif(os.name == "nt", reason="needs a file system with sparse files")
     def test_a_folder_larger_than_any_model(self, a_model, own):
         with (a_model / "docs" / "film.mp4").open("wb") as film:
-            film.truncate(model_library.MOST_BYTES)
+            film.truncate(MOST_BYTES)
         self.refused(a_model, own, "are no model")
 
     def test_a_folder_that_cannot_be_written_to(self, a_model, own):
@@ -258,7 +259,7 @@ def test_a_copy_that_breaks_off_leaves_nothing(a_model, own, monkeypatch):
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_library, "sha256", fail)
+    monkeypatch.setattr(library, "sha256", fail)
     with pytest.raises(KeyboardInterrupt):
         import_model(a_model)
     assert left_in(own) == []
@@ -392,7 +393,7 @@ class TestDeletingAModel:
         """On a copy, in case it does."""
         copy = tmp_path / "Resources" / "Models"
         shutil.copytree(a_model, copy / "shipped")
-        monkeypatch.setattr(model_library, "resource_folder", lambda: copy.parent)
+        monkeypatch.setattr(facts_module, "resource_folder", lambda: copy.parent)
         monkeypatch.setenv("CARDIACSEG_MODELS", str(copy))
         with pytest.raises(CardiacSegError, match="came with CardiacSeg"):
             delete_model("shipped")
@@ -447,9 +448,9 @@ class TestTheFactsOfAModel:
 
 def test_the_library_is_loaded_without_torch_monai_or_slicer():
     script = (
-        "import sys, CardiacSegLib.model_library; "
+        "import sys, CardiacSegLib.models.library; "
         "print(*{'torch', 'monai', 'slicer', 'qt', 'scipy', 'matplotlib'} & set(sys.modules))"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(model_library.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(library.__file__).parents[2])}
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout.strip()) == (0, ""), run.stderr

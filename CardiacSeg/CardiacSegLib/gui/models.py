@@ -13,14 +13,8 @@ from CardiacSegLib.bundles import Bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.card import showCard
 from CardiacSegLib.gui.section import Section, fillTableRow, prepareTable, showStatus
-from CardiacSegLib.model_library import (
-    UntrustedModelError,
-    delete_model,
-    export_model,
-    import_model,
-    is_shipped,
-    model_facts,
-)
+from CardiacSegLib.models.facts import is_shipped, model_facts
+from CardiacSegLib.models.library import UntrustedModelError, delete_model, export_model, import_model
 
 
 class ModelsSection(Section):
