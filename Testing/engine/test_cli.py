@@ -23,7 +23,7 @@ from CardiacSegLib.cli import main
 from CardiacSegLib.images import read_image, write_image
 from CardiacSegLib.phantom import ORIENTATIONS, PhantomOptions, make_phantom
 
-LIBRARY = Path(cli.__file__).resolve().parents[1]
+LIBRARY = Path(cli.__file__).resolve().parents[2]
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -277,7 +277,7 @@ class TestModels:
         assert ours["folder"] == str(a_models_folder / "by-chance")
 
     def test_that_are_not_there_are_an_error(self, monkeypatch, tmp_path, capsys):
-        monkeypatch.setattr(cli, "list_models", list)
+        monkeypatch.setattr("CardiacSegLib.cli.models.list_models", list)
         assert main(["models"]) == 1
         assert "set CARDIACSEG_MODELS" in capsys.readouterr().err
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import time
 import unittest
+from pathlib import Path
 
 import numpy as np
 import slicer
 
 import CardiacSeg
 from CardiacSegLib.anatomy import STRUCTURES
-from CardiacSegLib.mrml.segmentations import fill_segmentation_node, labels_from_segmentation_node
+from CardiacSegLib.bundles import Bundle
+from CardiacSegLib.gui.requirements import TRAIN, missingPackages
+from CardiacSegLib.jobs.runs import TrainingRun
+from CardiacSegLib.mrml.cases import export_cases
+from CardiacSegLib.mrml.segmentations import (
+    add_segmentation_node,
+    fill_segmentation_node,
+    labels_from_segmentation_node,
+)
 from CardiacSegLib.mrml.sequences import (
     add_segmentation_sequence,
     browser_of,
@@ -19,6 +31,8 @@ from CardiacSegLib.mrml.sequences import (
 )
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation
 from CardiacSegLib.mrml.terminology import load_terminology
+from CardiacSegLib.mrml.volumes import add_volume_node
+from CardiacSegLib.phantom import PhantomOptions, make_phantom
 from CardiacSegLib.terminology import CONTEXT_NAME, terminology_entry
 
 
@@ -100,6 +114,27 @@ class CardiacSegInSlicerTest(unittest.TestCase):
             entry = slicer.vtkSlicerTerminologyEntry()
             self.assertTrue(logic.DeserializeTerminologyEntry(terminology_entry(structure), entry))
             self.assertEqual(entry.GetTypeObject().GetCodeValue(), structure.snomed_code)
+
+    def test_oneEpochIsTrainedOnTheSegmentationsOfTheScene(self) -> None:
+        if missingPackages(TRAIN):
+            self.skipTest(f"not installed: {', '.join(missingPackages(TRAIN))}")
+        folder = Path(tempfile.mkdtemp(prefix="CardiacSegInSlicerTest"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        for seed in range(1, 6):
+            options = PhantomOptions(frames=1, slices=4, spacing=(3.0, 3.0, 10.0), size=(64, 64), seed=seed)
+            phantom = make_phantom(options)
+            image, labels = phantom.image[..., 0], phantom.labels[..., 0]
+            add_segmentation_node(labels, add_volume_node(slicer.mrmlScene, image, phantom.affine, f"Patient {seed}"))
+        cases = export_cases(slicer.mrmlScene, None, folder / "cases")
+        run = TrainingRun.start(["--dataset", cases, "--epochs", 1, "--device", "cpu"], folder / "run")
+        self.addCleanup(run.kill)
+        end = time.monotonic() + 300
+        while run.is_alive and time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.1)
+        self.assertEqual((run.state, run.error), ("finished", None))
+        self.assertEqual(list(Bundle.read(run.bundle).convention), ["LV", "MYO", "RV"])
+        self.assertEqual(len(run.history()), 1)
 
 
 if __name__ == "__main__":

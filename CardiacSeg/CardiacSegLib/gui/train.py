@@ -18,7 +18,7 @@ from CardiacSegLib.gui.section import Section, currentData, fillComboBox, showSt
 from CardiacSegLib.inference.devices import DEVICES
 from CardiacSegLib.jobs.commands import EngineCommand
 from CardiacSegLib.jobs.runs import TrainingRun, find_runs
-from CardiacSegLib.model_library import import_model, own_model_folder
+from CardiacSegLib.models.library import import_model, own_model_folder
 from CardiacSegLib.mrml.cases import export_cases
 from CardiacSegLib.mrml.plots import fill_curves
 from CardiacSegLib.networks import NETWORKS
