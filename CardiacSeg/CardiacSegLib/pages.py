@@ -1,6 +1,6 @@
 """Self-contained HTML pages from the templates in ``Resources/Pages``: one file that can be sent, kept and printed.
 
-matplotlib and jinja2 are imported where they are used: who only asks for a result without a page does not wait for them.
+matplotlib and jinja2 are imported where they are used: who asks for no page does not wait for them.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class TestTheLayoutOfMandMs:
 
     def test_finds_the_table_above_the_folder(self, a_folder):
         cases = mnms.find_cases(a_folder / "Training" / "Labeled")
-        assert found(cases, "patient", "group", "part") == [("B2F4K5", "A", "")] * 2
+        assert found(cases, "patient", "group", "vendor", "part") == [("B2F4K5", "A", "Some", "")] * 2
 
     def test_numbers_structures_otherwise_than_acdc(self, a_folder):
         case = mnms.find_cases(a_folder)[0]

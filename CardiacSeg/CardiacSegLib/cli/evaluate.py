@@ -1,39 +1,252 @@
-"""``cardiacseg evaluate``: a model against the labels of a data set."""
+"""``cardiacseg evaluate``: models, or somebody else's labels, against the reference labels of a data set."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from CardiacSegLib.anatomy import parse_labels
-from CardiacSegLib.cli.options import add_model_options
+from CardiacSegLib.anatomy import STRUCTURES, parse_labels
+from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle, read_metadata
+from CardiacSegLib.cli.options import add_device_options
 from CardiacSegLib.cli.report import Report
+from CardiacSegLib.errors import CardiacSegError
+
+if TYPE_CHECKING:
+    from CardiacSegLib.datasets.cases import Case
+    from CardiacSegLib.evaluation.sources import Source
+    from CardiacSegLib.evaluation.study import About
+
+#: Folders that say nothing of the data set they are a part of.
+_PARTS = {"database", "train", "training", "val", "validation", "test", "testing"}
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser("evaluate", parents=[common], help="compare a model with the labels of a data set")
+    parser = commands.add_parser(
+        "evaluate", parents=[common], help="compare models, or labels in a folder, with the labels of a data set"
+    )
     parser.add_argument(
         "--dataset", type=Path, required=True, metavar="FOLDER", help="labeled cases, or a list of them"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder for cases.csv and all labels")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="folder for tables, report and all labels; several models get a folder each in it, and a comparison",
+    )
     parser.add_argument("--layout", default="", metavar="NAME", help="how files are arranged (default: recognized)")
     parser.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
-    add_model_options(parser)
+    parser.add_argument(
+        "--structures", nargs="+", default=(), choices=tuple(STRUCTURES), metavar="NAME", help="score these alone"
+    )
+    _add_sources(parser.add_argument_group("what is compared"))
+    _add_selection(parser.add_argument_group("which cases (default: all)"))
     parser.set_defaults(run=run)
 
 
+def _add_sources(group: Any) -> None:
+    group.add_argument(
+        "--model",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help=f"names, or folders of bundles; the first is the baseline (default: {DEFAULT_MODEL})",
+    )
+    group.add_argument(
+        "--predictions", type=Path, metavar="FOLDER", help="labels that somebody else made, named as the cases"
+    )
+    group.add_argument(
+        "--prediction-labels",
+        default="",
+        metavar="TEXT",
+        help="which number is which structure in them, as 1=RV,2=MYO,3=LV (default: as in the data set)",
+    )
+    add_device_options(group)
+
+
+def _add_selection(group: Any) -> None:
+    group.add_argument("--part", default="", choices=("train", "val", "test"), help="of the data set, or of --split")
+    group.add_argument(
+        "--split", default="", metavar="FILE", help="folds or parts of patients, or acdc for the folds that ship"
+    )
+    group.add_argument("--fold", type=int, metavar="N", help="the patients that fold N holds out, counted from 0")
+    group.add_argument(
+        "--held-out", action="store_true", help="only patients that the models were validated, and not trained, on"
+    )
+
+
 def run(options: argparse.Namespace, report: Report) -> int:
-    from CardiacSegLib.datasets.layouts import find_cases
+    from CardiacSegLib.datasets import layouts
+    from CardiacSegLib.evaluation.selection import select_cases
+
+    if options.prediction_labels and not options.predictions:
+        raise CardiacSegError("--prediction-labels says what --predictions holds; name that folder, too")
+    models = options.model or (() if options.predictions else (DEFAULT_MODEL,))
+    bundles = [find_bundle(model) for model in models]
+    layout = options.layout or layouts.recognize(options.dataset)
+    cases = layouts.find_cases(options.dataset, layout, parse_labels(options.labels) if options.labels else None)
+    chosen = {"part": options.part, "split": options.split, "fold": options.fold}
+    cases = select_cases(cases, options.dataset, layout, **chosen)
+    together = layouts.same_images(layout)
+    if options.held_out:
+        cases = _held_out(bundles, cases, together)
+    subjects = [_Subject(name, bundle) for name, bundle in _named(bundles)]
+    if options.predictions:
+        subjects.append(_Subject(_folder_name(options.predictions, [subject.name for subject in subjects]), None))
+    several = len(subjects) > 1
+    for subject in subjects:
+        folder = options.output / subject.name if several else options.output
+        summary = _evaluate(options, report, subject, cases, together, folder)
+    if several:
+        return _compare(options, report, [subject.name for subject in subjects])
+    _say(report, summary, options.output)
+    return 0
+
+
+class _Subject:
+    """What is evaluated: a model, or the folder of ``--predictions`` where there is no bundle."""
+
+    def __init__(self, name: str, bundle: Bundle | None) -> None:
+        self.name = name
+        self.bundle = bundle
+
+
+def _held_out(bundles: Sequence[Bundle], cases: Sequence[Case], together: Sequence[Sequence[str]]) -> list[Case]:
+    from CardiacSegLib.evaluation.provenance import held_out_cases
+
+    if not bundles:
+        raise CardiacSegError("--held-out asks the metadata of a model; say which patients by --part or --split")
+    return held_out_cases(bundles, cases, together)
+
+
+def _named(bundles: Sequence[Bundle]) -> list[tuple[str, Bundle]]:
+    """Each bundle with a name of its own: those of runs all lie in a folder called bundle."""
+    named: list[tuple[str, Bundle]] = []
+    for bundle in bundles:
+        name = str(read_metadata(bundle.folder).get("name") or "") if bundle.name == "bundle" else bundle.name
+        named.append((_unlike(name or bundle.folder.parent.name, [other for other, _ in named]), bundle))
+    return named
+
+
+def _folder_name(folder: Path, others: Sequence[str]) -> str:
+    return _unlike(folder.resolve().name or "predictions", others)
+
+
+def _unlike(name: str, others: Sequence[str]) -> str:
+    """A name that a folder can have, and that none of the others is."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_. " else "_" for sign in name)
+    return next(n for n in (plain, *(f"{plain}-{k}" for k in range(2, len(others) + 3))) if n not in others)
+
+
+def _evaluate(
+    options: argparse.Namespace,
+    report: Report,
+    subject: _Subject,
+    cases: Sequence[Case],
+    together: Sequence[Sequence[str]],
+    folder: Path,
+) -> dict[str, Any]:
+    from CardiacSegLib.evaluation.report import write_report
     from CardiacSegLib.evaluation.study import evaluate_cases
-    from CardiacSegLib.evaluation.tables import TABLE
-    from CardiacSegLib.evaluation.validation import dice_table, mean_dice
+
+    about = _about(options, subject, cases, together)
+    for line in about.warnings:
+        report.warn(f"WARNING: {line}")
+    source = _source(options, report, subject, cases)
+    summary = evaluate_cases(source, cases, folder, report, structures=options.structures, about=about)
+    report.stage("report", f"writing the report of {subject.name}")
+    write_report(folder)
+    for line in summary["warnings"]:
+        if line not in about.warnings:
+            report.warn(f"WARNING: {line}")
+    return summary
+
+
+def _source(options: argparse.Namespace, report: Report, subject: _Subject, cases: Sequence[Case]) -> Source:
+    from CardiacSegLib.evaluation.sources import FolderSource, ModelSource
+
+    if subject.bundle is None:
+        named = parse_labels(options.prediction_labels) if options.prediction_labels else None
+        return FolderSource(options.predictions, cases, named)
+    report.stage("load", f"loading {subject.name}")
+    # torch is imported here and not at the top: labels of a folder are compared without it.
     from CardiacSegLib.inference.segmenter import Segmenter
 
-    cases = find_cases(options.dataset, options.layout, parse_labels(options.labels) if options.labels else None)
-    report.stage("load", f"loading {options.model}")
-    segmenter = Segmenter.load(options.model, options.device, options.turns)
-    scores = evaluate_cases(segmenter, cases, options.output, report)
-    table = mean_dice(scores)
-    report.result(dice_table(table), table=str(options.output / TABLE), cases=len(scores), dice=table)
+    return ModelSource(Segmenter.load(subject.bundle, options.device, options.turns), subject.name)
+
+
+def _about(
+    options: argparse.Namespace, subject: _Subject, cases: Sequence[Case], together: Sequence[Sequence[str]]
+) -> About:
+    from CardiacSegLib.evaluation import provenance
+    from CardiacSegLib.evaluation.study import About
+
+    about = {"dataset": _name_of(options.dataset), "command": _command(options)}
+    if subject.bundle is None:
+        return About(**about)
+    facts, patients = provenance.training_facts(subject.bundle), {case.patient for case in cases}
+    return About(
+        **about,
+        card=provenance.card_facts(subject.bundle),
+        trained_on=provenance.seen_patients(facts, patients, together),
+        warnings=provenance.seen_warnings(subject.name, facts, patients, together),
+    )
+
+
+def _name_of(dataset: Path) -> str:
+    """What a data set is called: by its folder, and by the one above where that alone says nothing."""
+    path = dataset.resolve()
+    return f"{path.parent.name}/{path.name}" if path.name.lower() in _PARTS else path.name
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command by which this can be done again, without the places of this machine."""
+    models = [Path(model).name if Path(model).exists() else model for model in options.model]
+    parts = {
+        "--dataset": [_name_of(options.dataset)],
+        "--model": models,
+        "--predictions": [options.predictions.resolve().name] if options.predictions else [],
+        "--prediction-labels": [options.prediction_labels] if options.prediction_labels else [],
+        "--layout": [options.layout] if options.layout else [],
+        "--labels": [options.labels] if options.labels else [],
+        "--structures": list(options.structures),
+        "--part": [options.part] if options.part else [],
+        "--split": [Path(options.split).name] if options.split else [],
+        "--fold": [] if options.fold is None else [str(options.fold)],
+        "--turns": [] if options.turns is None else [str(options.turns)],
+    }
+    words = [word for name, values in parts.items() if values for word in (name, *values)]
+    return " ".join(["cardiacseg evaluate", *words, *(["--held-out"] if options.held_out else []), "--output OUT"])
+
+
+def _compare(options: argparse.Namespace, report: Report, names: Sequence[str]) -> int:
+    from CardiacSegLib.evaluation.comparison import COMPARISON, compare, comparison_text
+    from CardiacSegLib.evaluation.report import write_comparison
+
+    report.stage("compare", f"comparing {' and '.join(names)}")
+    comparison = compare(options.output, names)
+    page = write_comparison(options.output)
+    text = f"{comparison_text(comparison)}\n\n{page}"
+    table = str(options.output / COMPARISON)
+    report.result(text, comparison=table, report=str(page), models=list(names), cases=comparison["cases"])
     return 0
+
+
+def _say(report: Report, summary: dict[str, Any], output: Path) -> None:
+    from CardiacSegLib.evaluation.summary import summary_text
+    from CardiacSegLib.evaluation.tables import REPORT, TABLE
+
+    dice = {
+        phase: {name: metrics["dice"]["mean"] for name, metrics in scores.items()}
+        for phase, scores in summary["scores"].items()
+    }
+    report.result(
+        f"{summary_text(summary)}\n\n{output / REPORT}",
+        table=str(output / TABLE),
+        report=str(output / REPORT),
+        cases=summary["cases"],
+        dice=dice,
+        warnings=summary["warnings"],
+    )

@@ -9,6 +9,10 @@ from CardiacSegLib.bundles import DEFAULT_MODEL
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder of a bundle (default: %(default)s)")
+    add_device_options(parser)
+
+
+def add_device_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     parser.add_argument(
         "--turns",

@@ -28,6 +28,7 @@ class Case:
         frame: which frame of a cine, counted from 0; None where the files are volumes.
         part: "train", "val" or "test" where the layout says so, "" where it does not.
         view: what tells this image from others of the patient at the same phase, such as "2CH"; "" where nothing does.
+        vendor: maker of the scanner; "" where the layout does not say it.
     """
 
     patient: str
@@ -39,6 +40,7 @@ class Case:
     frame: int | None = None
     part: str = ""
     view: str = ""
+    vendor: str = ""
 
     @property
     def name(self) -> str:

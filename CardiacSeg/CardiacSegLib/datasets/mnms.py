@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -30,7 +30,8 @@ _LABELS = re.compile(r"(?P<patient>.+)_sa(_(?P<phase>ED|ES))?_gt\.nii(\.gz)?", r
 #: The table lies in the folder or at most this many folders above it.
 _FOLDERS_ABOVE = 3
 _CODES = ("external code", "subject_code")
-_GROUPS = ("vendor", "vendorname", "disease", "pathology", "centre")
+_GROUPS = ("disease", "pathology", "vendor", "vendorname", "centre")
+_VENDORS = ("vendorname", "vendor")
 
 #: A row of the table, its columns in lower case.
 _Row = Mapping[str, str]
@@ -75,9 +76,9 @@ class _LabelFile:
 
     def cases(self, table: _Table) -> list[Case]:
         frames = {self.phase: None} if self.phase else table.frames(self.patient, self.path)
-        group = table.group(self.patient)
+        group, vendor = table.group(self.patient), table.vendor(self.patient)
         return [
-            Case(self.patient, phase, self.image, self.path, CANONICAL, group, frame, self.part)
+            Case(self.patient, phase, self.image, self.path, CANONICAL, group, frame, self.part, vendor=vendor)
             for phase, frame in frames.items()
         ]
 
@@ -129,9 +130,16 @@ class _Table:
         return {phase: int(number) for phase, number in numbers.items()}
 
     def group(self, patient: str) -> str:
-        """The vendor of the scanner; where the table has none, the disease."""
+        """The disease; where the table has none, the maker of the scanner."""
+        return self._first_of(_GROUPS, patient)
+
+    def vendor(self, patient: str) -> str:
+        """The maker of the scanner."""
+        return self._first_of(_VENDORS, patient)
+
+    def _first_of(self, columns: Sequence[str], patient: str) -> str:
         row = self.rows.get(_key(patient), {})
-        return next((row[column] for column in _GROUPS if row.get(column)), "")
+        return next((row[column] for column in columns if row.get(column)), "")
 
 
 def _read_rows(path: Path) -> dict[str, _Row]:

@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 
 from CardiacSegLib.bundles import find_bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.tables import TABLE, CaseRow, read_cases
+from CardiacSegLib.evaluation.summary import read_summary
+from CardiacSegLib.evaluation.tables import SUMMARY, TABLE, CaseRow, read_cases
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import TRAIN
 from CardiacSegLib.gui.section import (
@@ -25,7 +26,7 @@ from CardiacSegLib.gui.section import (
     showStatus,
 )
 from CardiacSegLib.jobs.commands import EngineCommand
-from CardiacSegLib.model_library import own_model_folder
+from CardiacSegLib.models.library import own_model_folder
 from CardiacSegLib.mrml.comparison import Comparison, add_comparison
 
 
@@ -142,7 +143,9 @@ class EvaluateSection(Section):
             fillTableRow(table, number, texts, numbers=range(1, len(texts)))
         table.resizeColumnsToContents()
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        showStatus(self.ui.evaluationStatusLabel, self._summary(structures))
+        warnings = read_summary(self._output / SUMMARY)["warnings"]
+        # What a person has to know before they believe the figures stands before them.
+        showStatus(self.ui.evaluationStatusLabel, "\n".join([*warnings, self._summary(structures)]), bool(warnings))
         self.update()
 
     def _summary(self, structures: Sequence[str]) -> str:

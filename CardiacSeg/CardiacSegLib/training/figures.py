@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
+from CardiacSegLib.anatomy import LabelConvention
+from CardiacSegLib.charts import INK, structure_color, style_axes
 from CardiacSegLib.files import replacing
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _CASES, _SLICES = 4, 3
 _DPI = 120
 #: Pixels from the middle to an edge where no heart tells.
 _REACH = 56
-_INK, _FAINT, _GRID = "#1f2328", "#6b7280", "#e5e7eb"
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], structures: Sequence[str], path: Path, title: str) -> None:
@@ -31,30 +31,24 @@ def draw_curves(rows: Sequence[Mapping[str, float]], structures: Sequence[str], 
     figure = Figure((12, 3.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     steps = [row["step"] for row in rows]
-    left.plot(steps, [row["loss"] for row in rows], color=_INK, linewidth=1.6, marker=".")
+    left.plot(steps, [row["loss"] for row in rows], color=INK, linewidth=1.6, marker=".")
     _label(left, "Training loss", steps)
     left.set_ylim(bottom=0)
     for axes, measure, name in ((middle, "dice", "Dice"), (right, "iou", "IoU")):
         for structure in structures:
             values = [row[f"{measure}_{structure}"] for row in rows]
-            color = _color(structure)
+            color = structure_color(structure)
             axes.plot(steps, values, color=color, linewidth=1.8, marker=".", label=f"{structure} {values[-1]:.3f}")
         _label(axes, f"{name}, held-out cases", steps)
         axes.set_ylim(0, 1)
         axes.legend(loc="lower right", frameon=False, fontsize=9)
-    figure.suptitle(title, color=_INK, fontsize=11, x=0.01, ha="left")
+    figure.suptitle(title, color=INK, fontsize=11, x=0.01, ha="left")
     _save(figure, path)
 
 
 def _label(axes: Axes, title: str, steps: Sequence[float]) -> None:
-    axes.set_title(title, fontsize=10, color=_INK, loc="left")
-    axes.set_xlabel("step", fontsize=9, color=_FAINT)
+    style_axes(axes, title, x="step", grid="both")
     axes.set_xlim(0, 1.02 * max(steps))
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_FAINT, labelsize=8, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def draw_cases(store: SliceStore, labels: Any, convention: LabelConvention, path: Path, title: str) -> None:
@@ -86,7 +80,7 @@ def _contours(axes: Axes, labels: np.ndarray, convention: LabelConvention, color
     for name, number in reversed(list(convention.items())):  # LV last, or the wall's inner border would hide it
         mask = labels == number
         if mask.any() and not mask.all():
-            axes.contour(mask, [0.5], colors=[color or _color(name)], linewidths=width)
+            axes.contour(mask, [0.5], colors=[color or structure_color(name)], linewidths=width)
 
 
 def _slices_to_show(cases: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -114,10 +108,6 @@ def _around(center: np.ndarray, size: int, reach: int) -> tuple[slice, slice]:
     """Rows and columns around the middle of a heart."""
     starts = np.clip(np.round(center).astype(int) - reach, 0, max(0, size - 2 * reach))
     return tuple(slice(start, min(size, start + 2 * reach)) for start in starts)
-
-
-def _color(structure: str) -> tuple[float, ...]:
-    return tuple(channel / 255 for channel in STRUCTURES[structure].color)
 
 
 def _save(figure: Figure, path: Path) -> None:
