@@ -218,3 +218,8 @@ def test_the_default_cine_takes_seconds() -> None:
     start = time.process_time()
     make_phantom()
     assert time.process_time() - start < 6.0
+
+
+def test_the_frames_divide_a_heartbeat():
+    phantom = make_phantom(PhantomOptions(frames=20, slices=3, heart_rate=60.0))
+    np.testing.assert_allclose(phantom.frame_times, np.arange(20) * 50.0)

@@ -25,6 +25,7 @@ class Phantom:
         image: int16 (I, J, K, T), arbitrary units, blood at about 300.
         labels: uint8 (I, J, K, T), canonical: 1 LV, 2 MYO, 3 RV.
         affine: 4 x 4, array index to RAS mm.
+        frame_times: of the frames, (T,), ms after the first.
         ed_frame, es_frame: frames of the largest and the smallest left ventricle.
         volumes_ml: for LV, MYO and RV the volume of the drawn shape in each frame (T,), mL: integrated from its
             radii, so what a perfect measurement would find whatever the voxels.
@@ -34,6 +35,7 @@ class Phantom:
     image: np.ndarray
     labels: np.ndarray
     affine: np.ndarray
+    frame_times: np.ndarray
     ed_frame: int
     es_frame: int
     volumes_ml: Mapping[str, np.ndarray]
@@ -64,6 +66,7 @@ def make_phantom(options: PhantomOptions | None = None) -> Phantom:
         image=orientation.lay_out(image),
         labels=orientation.lay_out(label_ventricles(grid, ventricles)),
         affine=orientation.affine((*options.size, options.slices), options.spacing),
+        frame_times=np.arange(options.frames) * 60000.0 / (options.heart_rate * options.frames),
         ed_frame=0,
         es_frame=end_systolic_frame(options.frames),
         volumes_ml=ventricles.volumes_ml(),

@@ -35,6 +35,7 @@ class PhantomOptions:
         lv_edv_ml, lv_esv_ml: left ventricular volumes at end-diastole and end-systole, mL.
         rv_edv_ml, rv_esv_ml: right ventricular volumes, mL.
         lv_mass_g: mass of the left ventricular myocardium, the same in every frame.
+        heart_rate: beats per minute; it decides the times of the frames and nothing in them.
         base_descent_mm: how far the base moves towards the apex in systole. None takes the whole number of slices
             nearest to 11 mm, so that at ED and ES the base falls between two slices and the labels have the true
             volumes. In between it crosses slices, and labels of thick slices are off by up to half a slice's area,
@@ -58,6 +59,7 @@ class PhantomOptions:
     rv_edv_ml: float = 150.0
     rv_esv_ml: float = 68.0
     lv_mass_g: float = 105.0
+    heart_rate: float = 65.0
     base_descent_mm: float | None = None
     position_jitter_mm: float = 4.0
     slice_shift_mm: float = 1.0
@@ -91,6 +93,7 @@ class PhantomOptions:
             possible = _finite(edv) and _finite(esv) and 0 < esv <= edv
             _require(possible, f"{chamber}_esv_ml must be above 0 and at most {chamber}_edv_ml, not {esv} and {edv}")
         _require(_finite(self.lv_mass_g) and self.lv_mass_g > 0, f"lv_mass_g must be above 0, not {self.lv_mass_g}")
+        _require(_finite(self.heart_rate) and self.heart_rate > 0, f"heart_rate must be above 0, not {self.heart_rate}")
         descent = self.descent_mm
         length = self.epicardial_length_mm
         _require(
