@@ -113,6 +113,51 @@ def test_smoothing_goes_round_the_cycle() -> None:
     assert ed_es_frames(np.roll(curve, 7)) == (7, 17)
 
 
+def _beating_stack(frames: int = 20) -> np.ndarray:
+    """Labels (10, 10, 6, T): five slices of 60 pixels that shrink to 20 in mid-cycle, and an empty one."""
+    pixels = np.round(40 + 20 * np.cos(2 * np.pi * np.arange(frames) / frames)).astype(int)
+    labels = np.zeros((100, 6, frames), np.uint8)
+    for frame, count in enumerate(pixels):
+        labels[:count, :5, frame] = 1
+    return labels.reshape(10, 10, 6, frames)
+
+
+def test_a_slice_that_flickers_at_the_base_does_not_decide() -> None:
+    labels = _beating_stack()
+    labels[:, :, 5, 9:11] = 1  # 100 pixels: in these two frames the volume is larger than in their neighbors
+    labels[:, :, 5, 16:18] = 1
+    total = volume_curve_ml(labels, 1, AFFINE)
+    assert total.argmax() != 0 and total.argmin() != 10  # the volumes alone would mislead
+    function = ventricular_function(labels, AFFINE)
+    assert (function.ed_frame, function.es_frame) == (0, 10)
+    assert function.lv.esv_ml == pytest.approx(total[10])
+
+
+def test_a_slice_missed_in_one_frame_still_counts() -> None:
+    labels = _beating_stack()
+    labels[:, :, :4, 3] = 0
+    function = ventricular_function(labels, AFFINE)
+    assert (function.ed_frame, function.es_frame) == (0, 10)
+
+
+def test_a_frame_that_was_missed_for_the_most_part_is_no_phase() -> None:
+    labels = _beating_stack()
+    labels[:, :, :4, [0, 10]] = 0
+    function = ventricular_function(labels, AFFINE)
+    assert (function.ed_frame, function.es_frame) in {(ed, es) for ed in (1, 19) for es in (9, 11)}
+
+
+@pytest.mark.parametrize(("frames", "expected"), [((1, 0), (0, 1)), ((2, 1, 3), (2, 1))])
+def test_two_or_three_phases_are_told_apart(frames: tuple[int, ...], expected: tuple[int, int]) -> None:
+    labels = _cine(LV=[100 + 50 * frame for frame in frames])
+    function = ventricular_function(labels, AFFINE)
+    assert (function.ed_frame, function.es_frame) == expected
+
+
+def test_a_frame_in_which_no_ventricle_was_found_is_not_end_systole() -> None:
+    assert ed_es_frames(np.array([100.0, 0.0, 40.0, 80.0])) == (0, 2)
+
+
 def test_frames_that_are_known_are_used() -> None:
     labels = _cine(LV=[60, 100, 40])
     assert ventricular_function(labels, AFFINE, frames=(0, 2)).lv.edv_ml == pytest.approx(2.4)

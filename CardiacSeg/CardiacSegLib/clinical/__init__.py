@@ -1,1 +1,1 @@
-"""What a cardiologist reads from labels: volumes, ejection fractions, mass."""
+"""What a cardiologist reads from labels: volumes, function, mass, wall thickness, normal ranges, a page of it all."""
