@@ -9,7 +9,7 @@ import numpy as np
 from CardiacSegLib.clinical.volumes import Chamber
 
 #: From these shares of its largest area on, a ventricle that reaches the end of the stack is cut off there. Towards the
-#: valve it hardly narrows: nearly every stack of ACDC begins with more than half of the largest area, a third with 95 %.
+#: valve it hardly narrows: nearly all stacks of ACDC begin with more than half of the largest area, a third with 95 %.
 _CUT_OFF_BASE = 0.95
 _CUT_OFF_APEX = 0.25
 
