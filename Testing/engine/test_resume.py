@@ -18,6 +18,7 @@ import torch
 from CardiacSegLib.cli import main
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import read_events
+from CardiacSegLib.training import compilation
 from CardiacSegLib.training import run as run_module
 from CardiacSegLib.training.checkpoints import Checkpoints
 from CardiacSegLib.training.config import TrainingConfig
@@ -290,3 +291,17 @@ def test_two_processes_train_one_network(a_config, tmp_path):
     assert checkpoint["step"] == 6 * 64 // 16
     events, _ = read_events(tmp_path / "run" / "events.jsonl")
     assert sum(event["event"] == "result" for event in events) == 1
+
+
+@pytest.mark.long
+def test_a_compiled_run_goes_on_in_the_same_bits_too(a_config, tmp_path, monkeypatch):
+    """Where this machine has no compiler it goes layer by layer, and has to do so as well."""
+    config = replace(a_config, compile="auto")
+    monkeypatch.setattr(compilation, "_SHORTEST_STEPS", 1)
+    train(config, tmp_path / "unbroken", Listener())
+    with monkeypatch.context() as context:
+        stop_at_step(30, context, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "broken", Listener())
+    assert resume(tmp_path / "broken", Listener()) is not None
+    assert_same_weights(tmp_path / "broken", tmp_path / "unbroken")

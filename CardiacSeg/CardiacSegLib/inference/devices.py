@@ -49,6 +49,16 @@ class Device:
 
         return torch.autocast(self.torch.type, self.precision, enabled=self.precision != torch.float32)
 
+    @property
+    def described(self) -> str:
+        """The kind of machine, without its name: processor threads and precision, or the GPU."""
+        import torch
+
+        if self.torch.type == "cuda":
+            return torch.cuda.get_device_name(self.torch)
+        precision = str(self.precision).rpartition(".")[2]
+        return f"{torch.get_num_threads()} threads of a {self.torch.type.upper()} in {precision}"
+
 
 def _precision(kind: str) -> torch.dtype:
     import torch

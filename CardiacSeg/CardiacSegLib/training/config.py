@@ -105,6 +105,12 @@ class TrainingConfig:
     batch_size: int = option(16, "slices in a step")
     seed: int = option(0, "of everything random")
     device: str = option("auto", "auto, cpu, cuda or mps")
+    compile: str = option(
+        "auto",
+        "make one program of the network: auto does on a processor, where a C++ compiler is found and the run is long",
+        None,
+        ("auto", "always", "never"),
+    )
 
     @property
     def highest_learning_rate(self) -> float:

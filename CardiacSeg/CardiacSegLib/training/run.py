@@ -340,7 +340,7 @@ class _Run:
             "averaged": config.ema_decay > 0,
             "spacing": config.spacing,
             "command": config.command(TrainingConfig(), dataset="DATA", **_card_places(config)),
-            "machine": machine(self._device),
+            "machine": self._device.described,
             **{f"patients_{name}_on": sorted({case.patient for case in side}) for name, side in sides.items()},
             "started_from": self._started_from,
         }
@@ -355,14 +355,6 @@ def _card_places(config: TrainingConfig) -> dict[str, str]:
 def rounded(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """A Dice table to four digits, as it is kept in metadata."""
     return {phase: {name: round(value, 4) for name, value in row.items()} for phase, row in table.items()}
-
-
-def machine(device: Device) -> str:
-    """The kind of machine, without its name: processor threads and precision, or the GPU."""
-    if device.torch.type == "cuda":
-        return torch.cuda.get_device_name(device.torch)
-    precision = str(device.precision).rpartition(".")[2]
-    return f"{torch.get_num_threads()} threads of a {device.torch.type.upper()} in {precision}"
 
 
 def load_widened(network: torch.nn.Module, start: torch.nn.Module) -> None:

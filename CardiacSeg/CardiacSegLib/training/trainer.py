@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.training.augmentation import build_augmentation
+from CardiacSegLib.training.compilation import as_trained
 from CardiacSegLib.training.config import TrainingConfig
 from CardiacSegLib.training.distributed import ALONE, Team
 from CardiacSegLib.training.losses import build_loss
@@ -53,7 +54,6 @@ class Trainer:
     ) -> None:
         self._config, self._device, self._store, self._team = config, device, store, team
         self._bare = network.to(device.torch, memory_format=torch.channels_last)
-        self._live = team.shared(self._bare)
         self._averaged = AveragedModel(self._bare, multi_avg_fn=_moving_average(config.ema_decay), use_buffers=True)
         self._highest_rate = config.highest_learning_rate
         self._optimizer = build_optimizer(config.optimizer, self._bare, self._highest_rate, config.chosen_weight_decay)
@@ -67,6 +67,9 @@ class Trainer:
             shares[self._kept] > 0, config.batch_size, config.seed * team.size + team.rank, config.oversampling
         )
         self._last_step = max(1, config.epochs * len(self._kept) // (config.batch_size * team.size))
+        self._live = (
+            team.shared(self._bare) if team.size > 1 else as_trained(self._bare, config, device, self._last_step)
+        )
         self._seconds_before = 0.0
         self._started = time.monotonic()
         self.step, self.loss = 0, float("nan")
