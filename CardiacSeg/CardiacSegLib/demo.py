@@ -17,8 +17,10 @@ import numpy as np
 
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import DEFAULT_MODEL
-from CardiacSegLib.cli.segment import stem_of, write_table
-from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
+from CardiacSegLib.cli.measures import table_rows, write_table
+from CardiacSegLib.cli.segment import stem_of
+from CardiacSegLib.clinical.page import write_study_page
+from CardiacSegLib.clinical.study import StudyMeasures, measure_study
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.files import make_folder
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_study() -> Study:
     """The phantom with its truth."""
     phantom = make_phantom()
-    return Study("phantom", Image(phantom.image, phantom.affine), phantom.labels)
+    return Study("phantom", Image(phantom.image, phantom.affine, frame_times=phantom.frame_times), phantom.labels)
 
 
 def read_study(path: Path) -> Study:
@@ -75,13 +77,17 @@ def run(study: Study, segmenter: Segmenter, folder: Path) -> None:
     seconds = time.perf_counter() - started
     labels = np.stack([labels_from_segmentation_node(node, volume) for volume, node in nodes], axis=-1)
     labels = labels.reshape(study.image.array.shape)
-    function = ventricular_function(labels, study.image.affine)
-    phases = _phases(function)
+    image = study.image
+    measures = measure_study(labels, image.affine, frame_times=image.frame_times, heart_rate=image.heart_rate)
+    phases = measures.phases
 
-    files = [folder / f"{study.name}_labels.nii.gz", folder / "measures.csv", folder / "contours.png"]
-    write_labels(files[0], labels, study.image, CANONICAL)
-    write_table(files[1], [(study.name, *row) for row in function.rows()])
-    contour_picture(study.image.array, labels, study.image.affine, files[2], frames=tuple(phases.items()))
+    names = (f"{study.name}_labels.nii.gz", "measures.csv", "contours.png", "study.html")
+    files = [folder / name for name in names]
+    write_labels(files[0], labels, image, CANONICAL)
+    write_table(files[1], table_rows(study.name, measures))
+    contour_picture(image.array, labels, image.affine, files[2], frames=tuple(phases.items()))
+    facts = {"Made by": segmenter.how, "Segmented in": f"{seconds:.1f} s"}
+    write_study_page(measures, files[3], title=study.name, pictures={"Contours": files[2]}, facts=facts)
     for phase, frame in phases.items():
         stem = f"{study.name}_{phase}" if phase else study.name
         files.append(save_segmentation(nodes[frame][1], folder / f"{stem}.seg.nrrd"))
@@ -89,7 +95,7 @@ def run(study: Study, segmenter: Segmenter, folder: Path) -> None:
             files.append(folder / f"{stem}.nii.gz")
             write_image(files[-1], Image(image_from_volume_node(nodes[frame][0])[0], study.image.affine))
     print(f"{study.name}: {len(nodes)} phase(s) segmented in {seconds:.1f} s, {seconds / len(nodes):.2f} s each")
-    _print_measures(function)
+    _print_measures(measures)
     if study.truth is not None:
         _print_dice(labels, study.truth, phases)
     _print_files(files)
@@ -107,17 +113,13 @@ def segment_nodes(study: Study, segmenter: Segmenter) -> list[tuple[Any, Any]]:
     return [(volume, logic.segment(volume)) for volume in volumes]
 
 
-def _phases(function: VentricularFunction) -> dict[str, int]:
-    """Frames to keep by the name of their phase; the only one, without a name, where there is no cine."""
-    frames = {"ED": function.ed_frame, "ES": function.es_frame}
-    return {phase: frame for phase, frame in frames.items() if frame is not None} or {"": 0}
-
-
-def _print_measures(function: VentricularFunction) -> None:
+def _print_measures(measures: StudyMeasures) -> None:
     print()
-    for measure, structure, value, unit in function.rows():
-        shown = "-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
-        print(f"  {structure:4} {measure:10} {shown:>8} {unit}")
+    for row in measures.rows:
+        if row.value is not None:
+            print(f"  {row.structure:4} {row.measure:32} {row.value:8.1f} {row.unit}")
+    for line in measures.warnings:
+        print(f"  {line}")
 
 
 def _print_dice(labels: np.ndarray, truth: np.ndarray, phases: Mapping[str, int]) -> None:
@@ -132,7 +134,7 @@ def _print_files(files: Sequence[Path]) -> None:
     for path in files:
         print(f"  {path}")
     segmentation = next(path for path in files if path.name.endswith(".seg.nrrd"))
-    print(f"\nLook at {files[2]} first; drag {segmentation} and its image into 3D Slicer to edit it.")
+    print(f"\nLook at {files[3]} first; drag {segmentation} and its image into 3D Slicer to edit it.")
     print("Your own heart: make demo INPUT=heart.nii.gz. Research use, not a medical device.")
 
 

@@ -8,11 +8,12 @@ nibabel, pynrrd and Pillow, because ITK fills what a truncated file lacks with z
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 from CardiacSegLib.terminology import TAG_NAME, terminology_entry
+
+if TYPE_CHECKING:
+    from CardiacSegLib.dicom.cine import DicomCine
+    from CardiacSegLib.dicom.series import DicomSeries
 
 #: ITK's world is LPS, NIfTI's and Slicer's is RAS.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -37,6 +42,14 @@ _NIFTI_GEOMETRY = (
     *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units", "toffset"),
 )
+#: Milliseconds in NIfTI's units of time, and the bits of a header that say which. A number without a unit is taken for
+#: milliseconds or seconds, whichever a heartbeat can have.
+_NIFTI_TIMES = {8: [1000.0], 16: [1.0], 24: [0.001], 0: [1.0, 1000.0]}
+_NIFTI_TIME_BITS = 0x38
+#: From one phase of a cine to the next, milliseconds. What lies beyond is no time: many programs write 1 s for unknown.
+_FRAME_STEPS = (2.0, 500.0)
+#: How the heart rate stands in NIfTI's description, which has no field for it.
+_HEART_RATE = re.compile(r"heart rate (\d+(?:\.\d+)?)/min")
 _NRRD_GEOMETRY = ("space", "space directions", "space origin")
 
 
@@ -51,6 +64,10 @@ class Image:
         header: the fields of that file which hold its geometry, as they stood in it.
         spacing_known: False where the file says no spacing (PNG and other pictures): the affine then has 1 mm, and
             what is measured with it counts pixels.
+        frame_times: of the phases of a cine, (T,), milliseconds after the R wave, or after the first phase; None where
+            the file does not say.
+        heart_rate: per minute; None where the file does not say.
+        notes: what was left out when it was read, or stands in for something else, a line each.
     """
 
     array: np.ndarray
@@ -58,6 +75,9 @@ class Image:
     path: Path | None = None
     header: Mapping[str, Any] = field(default_factory=dict)
     spacing_known: bool = True
+    frame_times: np.ndarray | None = None
+    heart_rate: float | None = None
+    notes: Sequence[str] = ()
 
 
 def extension_of(path: Path | str, known: Sequence[str]) -> str:
@@ -69,14 +89,19 @@ def extension_of(path: Path | str, known: Sequence[str]) -> str:
 def read_image(path: Path | str) -> Image:
     """Read a volume or a cine.
 
+    Args:
+        path: a file, or a folder of DICOM files.
+
     Returns:
-        The image; a two-dimensional file comes as a stack of one slice.
+        The image; a two-dimensional file comes as a stack of one slice, a folder as :func:`read_dicom_cine`.
 
     Raises:
         CardiacSegError: one line that names the file and the remedy, for anything that is not a grayscale image of
             three or four dimensions with finite voxels and positive spacing.
     """
     path = Path(path)
+    if _holds_dicom(path):
+        return read_dicom_cine(path)
     if not path.is_file():
         reason = "is a folder; name an image in it" if path.is_dir() else "does not exist; check the path"
         raise CardiacSegError(f"{path}: {reason}")
@@ -90,6 +115,52 @@ def read_image(path: Path | str) -> Image:
     image = readers.get(extension, _read_itk)(path)
     _check(image)
     return image
+
+
+def read_dicom_cine(source: Path | str | DicomSeries) -> Image:
+    """Read the short-axis cine of a DICOM folder, or the series of it that was chosen.
+
+    Args:
+        source: a folder, with folders in it or not, whatever else it holds; its DICOMDIR; a file with many images; or
+            a series that was found in one of these.
+
+    Returns:
+        (I, J, K, T): columns, rows, slices along their normal, phases in time; (I, J, K) where there is one phase. What
+        was left out, files and series, is in its notes.
+
+    Raises:
+        CardiacSegError: where there is no DICOM image, no stack of short-axis slices or no even one, or naming a file
+            that is damaged.
+    """
+    from CardiacSegLib.dicom.cine import read_cine
+    from CardiacSegLib.dicom.series import DicomFolder, DicomSeries
+
+    if isinstance(source, DicomSeries):
+        return _image_of(read_cine(source), None, [])
+    folder = DicomFolder.read(source)
+    if Path(source).is_file() and len(folder.series) == len(folder.series[0].images) == 1:
+        raise CardiacSegError(f"{source}: is one image of a DICOM series; give the folder with all of them")
+    try:
+        series, notes = folder.choose()
+    except CardiacSegError as error:
+        raise CardiacSegError(f"{source}: {error}") from error
+    return _image_of(read_cine(series), Path(source), [*notes, *folder.notes])
+
+
+def _image_of(cine: DicomCine, path: Path | None, notes: Sequence[str]) -> Image:
+    times = {"frame_times": cine.frame_times, "heart_rate": cine.heart_rate}
+    image = Image(cine.array, cine.affine, path, **times, notes=(*cine.notes, *notes))
+    _check(image)
+    return image
+
+
+def _holds_dicom(path: Path) -> bool:
+    """Whether that is a folder with DICOM files, or one such file, which no other format is called like."""
+    from CardiacSegLib.dicom.headers import is_dicom_file, is_dicomdir
+
+    if path.is_dir():
+        return any(is_dicom_file(file) for file in path.rglob("*") if file.is_file())
+    return not extension_of(path, IMAGE_EXTENSIONS) and path.is_file() and (is_dicomdir(path) or is_dicom_file(path))
 
 
 def _check(image: Image) -> None:
@@ -129,7 +200,24 @@ def _read_nifti(path: Path) -> Image:
     ) as error:
         raise _not_readable(path, error) from error
     array = array.reshape(array.shape + (1,) * (3 - array.ndim))
-    return Image(array, _itk_affine(path), path, {name: header[name].copy() for name in (*_NIFTI_GEOMETRY, "dim")})
+    fields = {name: header[name].copy() for name in (*_NIFTI_GEOMETRY, "dim")}
+    times = {"frame_times": _frame_times(header), "heart_rate": _heart_rate(header)} if array.ndim == 4 else {}
+    return Image(array, _itk_affine(path), path, fields, **times)
+
+
+def _frame_times(header: Any) -> np.ndarray | None:
+    """When the phases of a cine were taken, (T,), milliseconds, by a NIfTI header; None where it does not say."""
+    step, start, count = float(header["pixdim"][4]), float(header["toffset"]), int(header["dim"][4])
+    factors = _NIFTI_TIMES.get(int(header["xyzt_units"]) & _NIFTI_TIME_BITS, [])
+    factor = next((each for each in factors if _FRAME_STEPS[0] <= each * step <= _FRAME_STEPS[1]), None)
+    if factor is None or step == 1 or count < 2:
+        return None
+    return factor * ((start if np.isfinite(start) else 0.0) + step * np.arange(count))
+
+
+def _heart_rate(header: Any) -> float | None:
+    found = _HEART_RATE.search(bytes(header["descrip"]).decode("latin-1"))
+    return float(found[1]) if found else None
 
 
 def _check_nifti_header(header: Any, path: Path) -> None:
@@ -321,6 +409,8 @@ def check_label_format(path: Path | str, shape: Sequence[int]) -> str:
 def write_image(path: Path | str, image: Image) -> None:
     """Write an image as NIfTI, or as NRRD where it is a volume.
 
+    NIfTI keeps the time between the phases of a cine, evened out, when the first was taken, and the heart rate.
+
     Raises:
         CardiacSegError: as :func:`write_labels`.
     """
@@ -346,7 +436,20 @@ def _write_nifti(path: Path, array: np.ndarray, image: Image) -> None:
             nifti.header[name] = image.header[name]
         # nibabel would otherwise write its own idea of the affine over these fields when it saves.
         nifti._affine = None
+    if array.ndim == 4:
+        _set_times(nifti.header, image)
     nibabel.save(nifti, path)
+
+
+def _set_times(header: Any, image: Image) -> None:
+    """Write when the phases were taken where the header, perhaps that of the image's own file, does not say so."""
+    times, said = image.frame_times, _frame_times(header)
+    if times is not None and len(times) > 1 and (said is None or not np.allclose(said, times, rtol=0, atol=1e-3)):
+        header.set_xyzt_units("mm", "msec")
+        header["pixdim"][4] = (times[-1] - times[0]) / (len(times) - 1)
+        header["toffset"] = times[0]
+    if image.heart_rate is not None:
+        header["descrip"] = f"heart rate {image.heart_rate:g}/min"
 
 
 def _write_nrrd(path: Path, array: np.ndarray, image: Image, extra: Mapping[str, str] | None = None) -> None:

@@ -54,8 +54,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 class TestSegment:
     @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.seg.nrrd", "A.NII.GZ"])
     def test_writes_the_labels_in_the_format_of_the_name(self, segment, a_phantom_file, the_labels, tmp_path, name):
-        code, printed, said = segment(a_phantom_file, "-o", tmp_path / name)
-        assert (code, printed.strip(), said) == (0, str(tmp_path / name), "")
+        code, printed, _ = segment(a_phantom_file, "-o", tmp_path / name)
+        assert (code, printed.strip()) == (0, str(tmp_path / name))
         found = read_image(tmp_path / name)
         np.testing.assert_array_equal(found.array, the_labels)
         np.testing.assert_allclose(found.affine, read_image(a_phantom_file).affine, atol=1e-5)
@@ -82,7 +82,7 @@ class TestSegment:
         write_image(tmp_path / "a.nii.gz", one)
         code, _, said = segment(tmp_path / "a.nii.gz", "-o", tmp_path / "b.nii.gz")
         assert code == 0
-        assert "a.nii.gz: is a single slice; its volumes are those within that slice" in said
+        assert "single slice: areas are told instead of volumes" in said
 
     def test_warns_of_a_picture_that_says_no_spacing(self, segment, tmp_path):
         PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)).save(
@@ -101,10 +101,9 @@ class TestSegment:
 
     def test_says_the_volume_of_each_structure_of_a_volume(self, segment, a_phantom_file, the_labels, tmp_path):
         assert segment(a_phantom_file, "-o", tmp_path / "a.nii.gz", "--table", tmp_path / "a.csv")[0] == 0
-        rows = {row["structure"]: row for row in rows_of(tmp_path / "a.csv")}
+        rows = {row["structure"]: row for row in rows_of(tmp_path / "a.csv") if row["measure"] == "Volume"}
         for name, number in CANONICAL.items():
             milliliters = np.count_nonzero(the_labels == number) * 3.0 * 3.0 * 10.0 / 1000
-            assert rows[name]["measure"] == "Volume"
             assert rows[name]["unit"] == "mL"
             assert float(rows[name]["value"]) == pytest.approx(milliliters, abs=0.01)
 
@@ -116,8 +115,42 @@ class TestSegment:
         assert float(found["EDV", "LV"]) == pytest.approx(curve.max(), abs=0.01)
         assert float(found["ESV", "LV"]) == pytest.approx(curve.min(), abs=0.01)
         assert float(found["EF", "LV"]) == pytest.approx(100 * (1 - curve.min() / curve.max()), abs=0.01)
-        assert int(found["ED frame", "LV"]) == curve.argmax() + 1
-        assert ("Mass", "MYO") in found
+        assert int(found["ED frame", ""]) == curve.argmax() + 1
+        assert float(found["Mass at ED", "MYO"]) > float(found["Mass at ES", "MYO"]) * 0.8
+        assert found["Cardiac output", "LV"] == ""
+
+    def test_measures_what_is_known_of_the_person_and_the_heartbeat(self, segment, a_phantom_cine_file, tmp_path):
+        person = ["--height", "180", "--weight", "80", "--heart-rate", "60", "--sex", "male"]
+        labels, table = tmp_path / "a.nii.gz", tmp_path / "a.csv"
+        assert segment(a_phantom_cine_file, "-o", labels, "--table", table, *person)[0] == 0
+        found = {(row["measure"], row["structure"], row["indexed"]): row["value"] for row in rows_of(table)}
+        stroke = float(found["SV", "LV", ""])
+        assert float(found["Cardiac output", "LV", ""]) == pytest.approx(stroke * 60 / 1000, abs=0.01)
+        assert float(found["SV", "LV", "yes"]) == pytest.approx(stroke / 2.0, abs=0.01)  # 2 m2, by Mosteller
+
+    def test_takes_the_phases_that_a_person_chose(self, segment, a_phantom_cine_file, tmp_path):
+        labels, table = tmp_path / "a.nii.gz", tmp_path / "a.csv"
+        assert segment(a_phantom_cine_file, "-o", labels, "--table", table, "--frames", "2", "1")[0] == 0
+        found = {(row["measure"], row["structure"]): row["value"] for row in rows_of(table)}
+        assert (found["ED frame", ""], found["ES frame", ""]) == ("2", "1")
+
+    def test_writes_a_page_and_json(self, segment, a_phantom_cine_file, tmp_path):
+        files = {"--report": tmp_path / "a.html", "--json": tmp_path / "a.json"}
+        given = [str(part) for pair in files.items() for part in pair]
+        assert segment(a_phantom_cine_file, "-o", tmp_path / "a.nii.gz", *given)[0] == 0
+        page = files["--report"].read_text(encoding="utf-8")
+        assert "cine.nii.gz" in page and "Research use only. Not a medical device." in page
+        assert page.count("data:image/png;base64,") >= 2
+        assert json.loads(files["--json"].read_text(encoding="utf-8"))["ed_frame"] == 0
+
+    def test_refuses_what_cannot_be_before_anything_is_computed(self, segment, a_phantom_file, tmp_path):
+        for given, reason in (
+            (["--height", "1.8"], "height 1.8 is not between"),
+            (["--report", str(tmp_path / "a.pdf")], "give a name that ends in .html"),
+        ):
+            code, _, said = segment(a_phantom_file, "-o", tmp_path / "a.nii.gz", *given)
+            assert code == 1 and reason in said
+        assert not (tmp_path / "a.nii.gz").exists()
 
     def test_draws_a_picture(self, segment, a_phantom_cine_file, tmp_path):
         assert segment(a_phantom_cine_file, "-o", tmp_path / "a.nii.gz", "--picture", tmp_path / "a.png")[0] == 0
@@ -159,14 +192,14 @@ class TestSegment:
         assert code == 0
         assert f"{a_phantom_file}: no heart was found in it" in said
         assert not read_image(tmp_path / "a.nii.gz").array.any()
-        assert rows_of(tmp_path / "a.csv") == []
+        assert {row["value"] for row in rows_of(tmp_path / "a.csv")} <= {""}
 
     def test_runs_as_a_program(self, a_models_folder, a_phantom_file, tmp_path):
         arguments = ["segment", str(a_phantom_file), "-o", str(tmp_path / "a.nii.gz"), "--model", "by-chance"]
         command = [sys.executable, "-m", "CardiacSegLib.cli", *arguments]
         environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert (run.returncode, run.stdout, run.stderr) == (0, f"{tmp_path / 'a.nii.gz'}\n", "")
+        assert (run.returncode, run.stdout) == (0, f"{tmp_path / 'a.nii.gz'}\n"), run.stderr
         failed = subprocess.run(
             [*command[:3], "segment", "none.nii", *command[5:]], env=environment, capture_output=True
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -189,6 +190,70 @@ class TestANiftiHeader:
         assert read_image(tmp_path / "scaled.nii").array.max() == pytest.approx(
             nibabel.load(tmp_path / "scaled.nii").get_fdata().max()
         )
+
+
+def cine_file(path: Path, step: float, unit: int, offset: float = 0.0, frames: int = 3) -> Path:
+    """A cine whose header says that time between its phases in that unit of NIfTI (8 s, 16 ms, 24 us, 0 unknown)."""
+    nifti_file(path, np.zeros((9, 8, 4, frames), np.int16), np.diag([1.25, 1.5, 8.0, 1.0]), None)
+    content = bytearray(path.read_bytes())
+    header = nibabel.Nifti1Header(bytes(content[:348]), check=False)
+    header["pixdim"][4], header["xyzt_units"], header["toffset"] = step, 2 + unit, offset
+    content[:348] = header.binaryblock
+    path.write_bytes(content)
+    return path
+
+
+class TestTheTimesOfACine:
+    @pytest.mark.parametrize(("step", "unit"), [(0.035, 8), (35.0, 16), (35000.0, 24), (35.0, 0), (0.035, 0)])
+    def test_are_milliseconds_whatever_the_unit_in_the_file(self, tmp_path, step, unit):
+        image = read_image(cine_file(tmp_path / "cine.nii", step, unit))
+        np.testing.assert_allclose(image.frame_times, [0, 35, 70], rtol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("step", "unit"), [(0, 8), (1, 8), (0, 0), (1, 0), (1, 16), (-35, 16), (np.nan, 16), (np.inf, 8), (35, 32)]
+    )
+    def test_are_unknown_where_the_file_says_nothing_that_a_heart_does(self, tmp_path, step, unit):
+        image = read_image(cine_file(tmp_path / "cine.nii", step, unit))
+        assert image.frame_times is None
+        assert image.heart_rate is None
+
+    def test_begin_where_the_file_says(self, tmp_path):
+        image = read_image(cine_file(tmp_path / "cine.nii", 35.0, 16, offset=17.5))
+        np.testing.assert_allclose(image.frame_times, [17.5, 52.5, 87.5])
+
+    @pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+    def test_come_back_from_a_file_with_the_heart_rate(self, tmp_path, extension):
+        times = 18.75 + 37.5 * np.arange(20)
+        cine = Image(np.zeros((5, 4, 3, 20), np.int16), np.eye(4), frame_times=times, heart_rate=79.5)
+        write_image(tmp_path / f"cine{extension}", cine)
+        found = read_image(tmp_path / f"cine{extension}")
+        np.testing.assert_allclose(found.frame_times, times, rtol=1e-6)
+        assert found.heart_rate == 79.5
+        header = header_of(tmp_path / f"cine{extension}")
+        assert (header["pixdim"][4], header.get_xyzt_units()) == (37.5, ("mm", "msec"))
+
+    def test_go_with_the_labels(self, tmp_path):
+        cine = Image(np.zeros((5, 4, 3, 2), np.int16), np.eye(4), frame_times=np.array([10.0, 45.0]), heart_rate=60.0)
+        write_labels(tmp_path / "labels.nii.gz", np.zeros((5, 4, 3, 2), np.uint8), cine, CANONICAL)
+        found = read_image(tmp_path / "labels.nii.gz")
+        np.testing.assert_allclose(found.frame_times, [10, 45])
+        assert found.heart_rate == 60
+
+    def test_stay_unknown_where_they_were(self, tmp_path):
+        write_image(tmp_path / "cine.nii", Image(np.zeros((5, 4, 3, 2), np.int16), np.eye(4)))
+        found = read_image(tmp_path / "cine.nii")
+        assert found.frame_times is None
+        assert found.heart_rate is None
+
+    def test_are_those_of_the_image_where_its_header_says_others(self, tmp_path):
+        image = read_image(cine_file(tmp_path / "cine.nii", 35.0, 16))
+        write_image(tmp_path / "other.nii", replace(image, frame_times=np.array([0.0, 40.0, 80.0])))
+        np.testing.assert_allclose(read_image(tmp_path / "other.nii").frame_times, [0, 40, 80])
+
+    def test_do_not_move_the_image(self, tmp_path):
+        image = read_image(cine_file(tmp_path / "cine.nii", 35.0, 16, offset=17.5))
+        np.testing.assert_array_equal(image.affine, np.diag([1.25, 1.5, 8.0, 1.0]))
+        assert sitk.ReadImage(str(tmp_path / "cine.nii")).GetSpacing()[:3] == (1.25, 1.5, 8.0)
 
 
 class TestAnImageOfTwoDimensions:

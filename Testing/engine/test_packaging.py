@@ -128,6 +128,39 @@ def test_the_index_accepts_name_category_and_repository(index_entry: dict, exten
     assert "slicer" in index_entry["scm_url"].rsplit("/", 1)[1].lower()
 
 
+def test_the_index_can_read_address_and_description(index_entry: dict, extension_cmake: dict[str, str]) -> None:
+    assert index_entry["scm_url"].split("://")[0] in ("https", "git")
+    assert (ROOT / extension_cmake["project"] / f"{extension_cmake['project']}.json").is_file()
+    description = extension_cmake["EXTENSION_DESCRIPTION"]
+    assert ";" not in description and 1 <= description.count(".") <= 2
+    assert (ROOT / "LICENSE.txt").is_file()
+
+
+def test_the_readme_has_what_the_index_asks_for() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# CardiacSeg\n")
+    for words in (
+        "**CardiacSeg**",
+        "### Tutorial: segment",
+        "### Tutorial: train",
+        "doi 10.",
+        "Apache-2.0",
+        "To remove",
+    ):
+        assert words in readme, words
+    pictures = re.findall(r'<img src="([^"]+)"|!\[[^\]]*\]\(([^)]+)\)', readme)
+    assert len(pictures) >= 5
+
+
+def test_what_the_readme_points_to_is_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r'src="([^"]+)"|\]\(([^)#]+)\)', readme)
+    local = [first or second for first, second in targets if "://" not in first + second]
+    assert local and [target for target in local if not (ROOT / target).exists()] == []
+    scripts = re.findall(r"(?:python|pytest)(?: -s)? (Testing/[\w/]+\.py)", readme)
+    assert scripts and [script for script in scripts if not (ROOT / script).exists()] == []
+
+
 def test_every_address_is_that_of_the_homepage(index_entry: dict, extension_cmake: dict[str, str]) -> None:
     homepage = extension_cmake["EXTENSION_HOMEPAGE"]
     assert index_entry["scm_url"] == f"{homepage}.git"

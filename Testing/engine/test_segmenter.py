@@ -81,7 +81,10 @@ class TestLabels:
             labels = a_segmenter.segment(turn(a_phantom_image.array), affine)
             assert np.mean(labels != turn(expected)) < 0.002
 
-    def test_of_a_cine_are_those_of_its_phases_one_by_one(self, a_segmenter, a_phantom):
+    @pytest.mark.parametrize("slices_per_pass", [100, 10, 4])
+    def test_of_a_cine_are_those_of_its_phases_one_by_one(self, a_segmenter, a_phantom, monkeypatch, slices_per_pass):
+        """To the bit, whether all three phases, two or not even one go through the network at once."""
+        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", slices_per_pass * 128 * 128)
         labels = a_segmenter.segment(a_phantom.image, a_phantom.affine)
         assert labels.shape == a_phantom.image.shape
         for phase in range(a_phantom.image.shape[3]):
@@ -104,7 +107,7 @@ class TestLabels:
     def test_are_the_same_whether_slices_pass_together_or_apart(self, a_bundle, a_phantom_image, monkeypatch):
         together = Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, FLOAT32)
         expected = together.segment(a_phantom_image.array, a_phantom_image.affine)
-        monkeypatch.setattr(segmenter, "_PIXELS_PER_PASS", 2 * 128 * 128)
+        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", 2 * 128 * 128)
         apart = together.segment(a_phantom_image.array, a_phantom_image.affine)
         assert np.mean(apart != expected) < 0.001
 
@@ -131,6 +134,60 @@ class TestNeighbors:
         expected[..., :-1] = image[..., 1:] > 100  # towards the feet lies the apex, and there the stack ends
         for turn, matrix in turned_copies(image, affine):
             np.testing.assert_array_equal(by_neighbor.segment(turn(image), matrix) > 0, turn(expected))
+        still = np.stack([image, image], axis=-1)  # where one phase ends no neighbor comes from the next
+        np.testing.assert_array_equal(by_neighbor.segment(still, affine)[..., 1] > 0, expected)
+
+
+class Recorder(torch.nn.Module):
+    """A network that remembers how many slices it saw at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.passes = Brightness(), []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.passes.append(len(images))
+        return self.network(images)
+
+
+class TestPasses:
+    def test_take_slices_of_several_phases_together(self, monkeypatch):
+        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", 12 * 48 * 48)
+        recorder = Recorder()
+        cine = np.stack([a_heart()] * 6, axis=-1)
+        Segmenter(recorder, ModelGrid(1.5, 8), CANONICAL, FLOAT32).segment(cine, np.diag([1.5, 1.5, 8.0, 1.0]))
+        assert recorder.passes == [10, 10, 10]
+
+    def test_of_a_large_volume_are_several_of_about_the_same_size(self, monkeypatch):
+        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", 4 * 48 * 48)
+        recorder = Recorder()
+        volume = a_heart(slices=10)
+        Segmenter(recorder, ModelGrid(1.5, 8), CANONICAL, FLOAT32).segment(volume, np.diag([1.5, 1.5, 8.0, 1.0]))
+        assert recorder.passes == [4, 3, 3]
+
+
+class TestAPrediction:
+    def test_has_the_labels_and_what_they_come_from(self, a_segmenter, a_phantom_image):
+        raw = a_segmenter.with_options(cleanup=False)
+        volume, affine = a_phantom_image.array, a_phantom_image.affine
+        labels, probabilities = a_segmenter.predict(volume, affine)
+        np.testing.assert_array_equal(labels, a_segmenter.segment(volume, affine))
+        assert probabilities.shape == (4, *volume.shape)
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+        np.testing.assert_array_equal(probabilities.argmax(axis=0), raw.segment(volume, affine))
+        assert (labels != raw.predict(volume, affine).labels).any(), "clean-up changes labels, not probabilities"
+
+    def test_turns_with_the_volume(self, a_segmenter_by_brightness):
+        image, affine = a_heart(), np.diag([1.5, 1.5, 8.0, 1.0])
+        expected = a_segmenter_by_brightness.predict(image, affine).probabilities
+        for turn, matrix in turned_copies(image, affine):
+            found = a_segmenter_by_brightness.predict(turn(image), matrix).probabilities
+            np.testing.assert_allclose(found, [turn(each) for each in expected], atol=1e-6)
+
+    def test_is_of_one_phase(self, a_segmenter, a_phantom):
+        with pytest.raises(CardiacSegError, match="has 4 dimensions; give a volume"):
+            a_segmenter.predict(a_phantom.image, a_phantom.affine)
 
 
 class TestProgress:

@@ -8,77 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from contourpy import contour_generator
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+import dicoms_made
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.datasets import sunnybrook
 from CardiacSegLib.datasets.cases import Case, read_case
-from CardiacSegLib.datasets.dicom_cine import read_headers
 from CardiacSegLib.datasets.sunnybrook import fill_contour, read_contour
+from CardiacSegLib.dicom.headers import read_headers
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.geometry import voxel_spacing
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
+from dicoms_made import SERIES, write_image_file
 from phantoms import COARSE
 
 FRAMES, SLICES = 6, 5
-#: As Sunnybrook has them, with leading zeros that the standard forbids.
-SERIES = "1.2.826.0.1.3680043.8.498.08975550791105350405"
 NAME = "SC-HF-NI-7"
-
-
-def write_dicom(
-    path: Path,
-    pixels: np.ndarray,
-    affine: np.ndarray,
-    *,
-    number: int,
-    time: float = 0.0,
-    series: str = SERIES,
-    turned: float = 0.0,
-) -> None:
-    """Write one image: ``pixels`` (columns, rows), ``affine`` from its indices and 0 to RAS, ``time`` in ms."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    spacing = np.linalg.norm(lps[:3, :2], axis=0)
-    directions = (lps[:3, :2] / spacing).T.ravel()
-    directions[0] += turned
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    with pydicom.config.disable_value_validation():
-        dataset.SOPClassUID, dataset.SOPInstanceUID = MRImageStorage, generate_uid()
-        dataset.SeriesInstanceUID = UID(series)
-        dataset.InstanceNumber, dataset.TriggerTime = number, f"{time:.3f}"
-        dataset.ImagePositionPatient = [f"{value:.6f}" for value in lps[:3, 3]]
-        dataset.ImageOrientationPatient = [f"{value:.6f}" for value in directions]
-        dataset.PixelSpacing = [f"{value:.6f}" for value in spacing[::-1]]
-        dataset.Columns, dataset.Rows = pixels.shape
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
-        dataset.PixelData = np.ascontiguousarray(pixels.T, dtype="<i2").tobytes()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(path, enforce_file_format=True)
 
 
 def number_of(level: int, frame: int) -> int:
     return level * FRAMES + frame + 1
 
 
-def write_cine(folder: Path, phantom: Phantom, name: str = "{number}.dcm", **options: object) -> None:
+def write_cine(folder: Path, phantom: Phantom, name: str = "{number}.dcm", **fields: object) -> None:
     """Write the phases of a slice one after the other; each slice has a heartbeat of its own."""
-    for level in range(SLICES):
-        affine = phantom.affine.copy()
-        affine[:3, 3] += level * affine[:3, 2]
-        for frame in range(FRAMES):
-            number = number_of(level, frame)
-            pixels = phantom.image[:, :, level, frame]
-            time = (frame + 0.5) * (40 + level)
-            turned = 1e-6 * (level % 2)
-            path = folder / name.format(number=number)
-            write_dicom(path, pixels, affine, number=number, time=time, turned=turned, **options)
+    dicoms_made.write_cine(folder, phantom, lambda level, frame: name.format(number=number_of(level, frame)), **fields)
 
 
 def outline(mask: np.ndarray) -> np.ndarray:
@@ -210,6 +167,11 @@ class TestTheImages:
         assert read_headers(sorted(a_sunnybrook_folder.rglob("*.dcm")))[0].series == SERIES
         read_case(sunnybrook.find_cases(a_sunnybrook_folder)[0], CANONICAL)
 
+    def test_may_be_there_twice(self, a_patient):
+        before = sunnybrook.find_cases(a_patient.parent)
+        shutil.copy(a_patient / "DICOM" / "3.dcm", a_patient / "DICOM" / "copy.dcm")
+        assert sunnybrook.find_cases(a_patient.parent) == before
+
     def test_of_other_series_are_left_out(self, a_patient, the_phantom):
         """Localizers, long axes and a perfusion series have images of the same numbers."""
         before = sunnybrook.find_cases(a_patient.parent)
@@ -217,12 +179,12 @@ class TestTheImages:
         for number in range(1, FRAMES * SLICES + 1):
             pixels, path = the_phantom.image[:, :, 0, 0], a_patient / "DICOM" / f"other-{number}.dcm"
             moved = the_phantom.affine + np.outer(the_phantom.affine[:, 2], [0, 0, 0, number % 3])
-            write_dicom(path, pixels, moved, number=number, time=number, series=generate_uid())
-            write_dicom(
-                path.with_name(f"perfusion-{number}.dcm"), pixels, moved, number=number, time=number, series="1.2"
-            )
+            alike = {"number": number, "TriggerTime": number}
+            write_image_file(path, pixels, moved, **alike, SeriesInstanceUID=generate_uid())
+            write_image_file(path.with_name(f"perfusion-{number}.dcm"), pixels, moved, **alike, SeriesInstanceUID="1.2")
             if number < 9:
-                write_dicom(path.with_name(f"long-{number}.dcm"), pixels, flipped, number=number, series="1.3")
+                long = path.with_name(f"long-{number}.dcm")
+                write_image_file(long, pixels, flipped, number=number, SeriesInstanceUID="1.3")
         assert sunnybrook.find_cases(a_patient.parent) == before
 
     def test_that_lack_in_a_slice_do_not_move_the_others_in_time(self, a_patient, the_phantom):
@@ -322,12 +284,12 @@ def pad_a_copy(patient: Path, phantom: Phantom) -> None:
     shutil.copytree(patient / "i-contours", patient.parent / "SC-HF-NI-007" / "i-contours")
 
 
-def copy_image(patient: Path, phantom: Phantom) -> None:
-    shutil.copy(patient / "DICOM" / "3.dcm", patient / "DICOM" / "copy.dcm")
+def number_twice(patient: Path, phantom: Phantom) -> None:
+    write_image_file(patient / "DICOM" / "other.dcm", phantom.image[:, :, 0, 0], phantom.affine, number=3)
 
 
 def copy_series(patient: Path, phantom: Phantom) -> None:
-    write_cine(patient / "DICOM", phantom, "again-{number}.dcm", series="1.2.3")
+    write_cine(patient / "DICOM", phantom, "again-{number}.dcm", SeriesInstanceUID="1.2.3")
 
 
 def add_text(patient: Path, phantom: Phantom) -> None:
@@ -358,7 +320,7 @@ class TestAFolderThatIsBroken:
             ),
             (draw_twice, r"contour-manual\.txt: the same contour is in .*; leave one of them"),
             (pad_a_copy, "SC-HF-NI-7 has contours in .*; leave one"),
-            (copy_image, r"\.dcm: is image 3, as .*\.dcm is; take one away"),
+            (number_twice, r"\.dcm: is image 3, as .*\.dcm is; take one away"),
             (copy_series, r"its contours fit the series of .* as well as that of .*; leave the short-axis cine"),
             (add_text, r"readme\.dcm: cannot be read as DICOM .*; copy it again, or take it away"),
             (break_table, r"link\.csv: is no table of patients .* columns patient_id and original_id"),

@@ -309,6 +309,7 @@ class TestAConfiguration:
             encoder_weights="w", loss="dice", optimizer="sgd", schedule="cosine", learning_rate=0.1, weight_decay=0.2,
             ema_decay=0.5, augmentation="none", oversampling=0.5, neighbors=2, turns=8, spacing=2.0,
             inference_spacing=1.75, crop=96, window=192, batch_size=4, seed=5, device="cpu",
+            compile="never",
         )  # fmt: skip
         default = asdict(TrainingConfig())
         assert not [name for name, value in asdict(wanted).items() if value == default[name]], "a field is untested"

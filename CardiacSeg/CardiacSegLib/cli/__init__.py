@@ -10,12 +10,12 @@ import argparse
 from collections.abc import Sequence
 
 from CardiacSegLib import __version__
-from CardiacSegLib.cli import dataset, evaluate, models, phantom, segment, train
+from CardiacSegLib.cli import crossvalidate, dataset, dicom, evaluate, models, phantom, segment, train
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 
 #: In the order of the help. Each has ``add_parser(commands, common)`` and ``run(options, report)``, the exit code.
-_COMMANDS = (segment, models, phantom, dataset, evaluate, train)
+_COMMANDS = (segment, dicom, models, phantom, dataset, evaluate, train, crossvalidate)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

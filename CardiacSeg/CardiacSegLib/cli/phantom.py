@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     chosen = {name: getattr(options, name) for name in ("frames", "slices", "orientation", "seed")}
     phantom = make_phantom(PhantomOptions(**chosen, **given))
     make_folder(options.output)
-    image = Image(phantom.image, phantom.affine)
+    image = Image(phantom.image, phantom.affine, frame_times=phantom.frame_times)
     paths = options.output / "phantom.nii.gz", options.output / "phantom_labels.nii.gz"
     write_image(paths[0], image)
     write_labels(paths[1], phantom.labels, image, LABEL_CONVENTIONS["canonical"])

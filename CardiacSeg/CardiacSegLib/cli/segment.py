@@ -1,24 +1,34 @@
-"""``cardiacseg segment``: label the heart in volumes or cines."""
+"""``cardiacseg segment``: label the heart in volumes or cines, and measure it."""
 
 from __future__ import annotations
 
 import argparse
-import csv
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.anatomy import LABEL_CONVENTIONS, LabelConvention, relabel
+from CardiacSegLib.cli.measures import (
+    add_measure_options,
+    check_extension,
+    draw_contours,
+    fields_of,
+    measured,
+    subject_of,
+    table_rows,
+    write_study,
+    write_table,
+)
 from CardiacSegLib.cli.options import add_model_options
 from CardiacSegLib.cli.report import Report
-from CardiacSegLib.clinical.volumes import VentricularFunction, ventricular_function
+from CardiacSegLib.clinical.study import StudyMeasures
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import make_folder, replacing
+from CardiacSegLib.files import make_folder
 from CardiacSegLib.images import (
     IMAGE_EXTENSIONS,
     LABEL_EXTENSIONS,
-    Image,
     check_label_format,
     extension_of,
     read_image,
@@ -28,10 +38,19 @@ from CardiacSegLib.images import (
 if TYPE_CHECKING:
     from CardiacSegLib.inference.segmenter import Segmenter
 
+#: What is written of each image where it is asked for, beside the labels: by option, the extension.
+_BESIDE = {"picture": ".png", "report": ".html", "json": ".json"}
+
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("segment", parents=[common], help="label the heart in volumes or cines")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=", ".join(IMAGE_EXTENSIONS))
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help=f"{', '.join(IMAGE_EXTENSIONS)}, or a folder of DICOM files",
+    )
     parser.add_argument(
         *("-o", "--output"),
         required=True,
@@ -47,8 +66,11 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="numbers on disk: canonical 1 LV 2 MYO 3 RV, acdc 1 RV 2 MYO 3 LV, camus 1 LV 2 MYO 3 LA "
         "(default: %(default)s)",
     )
-    parser.add_argument("--table", type=Path, metavar="CSV", help="write volumes, and for a cine the ejection fraction")
+    parser.add_argument("--table", type=Path, metavar="CSV", help="write the measures of all images")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the contours; a folder for several images")
+    parser.add_argument("--report", type=Path, metavar="HTML", help="write a page; a folder for several images")
+    parser.add_argument("--json", type=Path, metavar="JSON", help="write the measures; a folder for several images")
+    add_measure_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -58,10 +80,13 @@ class _Request:
 
     image: Path
     labels: Path
-    picture: Path | None
+    picture: Path | None = None
+    report: Path | None = None
+    json: Path | None = None
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
+    subject_of(options)  # what is wrong with the person is said before anything is computed
     requests = _requests(options)
     _check_overwriting(requests)
     report.stage("load", f"loading {options.model}")
@@ -74,40 +99,50 @@ def run(options: argparse.Namespace, report: Report) -> int:
     for number, request in enumerate(requests):
         report.stage("segment", f"segmenting {request.image}")
         try:
-            function = _segment_one(request, segmenter, options.labels, report, number, len(requests))
+            study = _segment_one(request, segmenter, options, report, number, len(requests))
         except CardiacSegError as error:
             report.error(error)
             failed += 1
             continue
-        if not function.volumes_ml:
-            report.warn(f"{request.image}: no heart was found in it; is it a short-axis cardiac MR?")
-        rows += [(request.image.name, *row) for row in function.rows()]
-        measures = [{"measure": m, "structure": s, "value": v, "unit": u} for m, s, v, u in function.rows()]
-        report.result(str(request.labels), labels=str(request.labels), measures=measures)
+        rows += table_rows(request.image.name, study)
+        report.result(str(request.labels), labels=str(request.labels), measures=fields_of(study))
     if options.table and failed < len(requests):
         write_table(options.table, rows)
     return 1 if failed else 0
 
 
 def _segment_one(
-    request: _Request, segmenter: Segmenter, labels_on_disk: str, report: Report, number: int, count: int
-) -> VentricularFunction:
-    numbers = _numbers_on_disk(segmenter.convention, labels_on_disk)
+    request: _Request, segmenter: Segmenter, options: argparse.Namespace, report: Report, number: int, count: int
+) -> StudyMeasures:
+    numbers = _numbers_on_disk(segmenter.convention, options.labels)
     image = read_image(request.image)
+    for note in image.notes:
+        report.warn(f"{request.image}: {note}")
     if not image.spacing_known:
         report.warn(f"{request.image}: says no spacing; 1 mm is assumed, so that volumes and areas mean nothing")
-    elif 1 in image.array.shape[:3]:
-        report.warn(f"{request.image}: is a single slice; its volumes are those within that slice, not of a heart")
     check_label_format(request.labels, image.array.shape)
+    started = time.perf_counter()
     try:
         labels = segmenter.segment(image.array, image.affine, lambda done: report.progress((number + done) / count))
     except CardiacSegError as error:  # the segmenter knows the array, not the file
         raise CardiacSegError(f"{request.image}: {error}") from error
-    function = ventricular_function(labels, image.affine, convention=segmenter.convention)
+    seconds = time.perf_counter() - started
+    study = measured(labels, image, segmenter.convention, options)
     if request.picture:
-        _draw(request.picture, image, labels, function, segmenter)
+        draw_contours(request.picture, image, labels, study, segmenter.convention)
+    if request.report:
+        facts = {"Model": Path(options.model).name, "Made by": segmenter.how, "Segmented in": f"{seconds:.1f} s"}
+        write_study(request.report, image, labels, study, segmenter.convention, facts)
+    if request.json:
+        study.write_json(request.json)
     write_labels(request.labels, relabel(labels, segmenter.convention, numbers), image, numbers)
-    return function
+    for line in _doubts(study):
+        report.warn(f"{request.image}: {line}")
+    return study
+
+
+def _doubts(study: StudyMeasures) -> Sequence[str]:
+    return study.warnings if study.function.volumes_ml else ["no heart was found in it; is it a short-axis cardiac MR?"]
 
 
 def _numbers_on_disk(convention: LabelConvention, name: str) -> LabelConvention:
@@ -121,30 +156,17 @@ def _numbers_on_disk(convention: LabelConvention, name: str) -> LabelConvention:
     raise CardiacSegError(f"--labels {name} has no number for {', '.join(missing)} of this model; leave it out")
 
 
-def _draw(path: Path, image: Image, labels: Any, function: VentricularFunction, segmenter: Segmenter) -> None:
-    from CardiacSegLib.pictures import contour_picture
-
-    phases = (("ED", function.ed_frame), ("ES", function.es_frame))
-    frames = [(name, frame) for name, frame in phases if frame is not None] or [("", 0)]
-    title = image.path.name if image.path else None
-    contour_picture(
-        image.array, labels, image.affine, path, frames=frames, title=title, convention=segmenter.convention
-    )
-
-
 def _requests(options: argparse.Namespace) -> list[_Request]:
     """Where each result goes; wrong combinations are found before anything is computed."""
     several = len(options.images) > 1
     if extension_of(options.output, LABEL_EXTENSIONS):
         if several:
             raise CardiacSegError(f"{options.output}: is one file for {len(options.images)} images; give a folder")
-        return [_Request(options.images[0], options.output, options.picture)]
+        return [_Request(options.images[0], options.output, **_files_beside(options))]
     if options.output.is_file() or (options.output.suffix and not options.output.is_dir()):
         known = ", ".join(LABEL_EXTENSIONS)
         raise CardiacSegError(f"{options.output}: not a format for labels; give one of {known}, or a folder")
     make_folder(options.output)
-    if options.picture and several:
-        make_folder(options.picture)
     stems = [stem_of(image) for image in options.images]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
@@ -155,10 +177,26 @@ def _requests(options: argparse.Namespace) -> list[_Request]:
         _Request(
             image,
             options.output / f"{stem}_labels.nii.gz",
-            options.picture / f"{stem}.png" if options.picture and several else options.picture,
+            **(_files_in_folders(options, stem) if several else _files_beside(options)),
         )
         for image, stem in zip(options.images, stems)
     ]
+
+
+def _files_beside(options: argparse.Namespace) -> dict[str, Path]:
+    """What is written of a single image, beside its labels."""
+    files = {name: getattr(options, name) for name in _BESIDE if getattr(options, name)}
+    for name, path in files.items():
+        check_extension(path, _BESIDE[name])
+    return files
+
+
+def _files_in_folders(options: argparse.Namespace, stem: str) -> dict[str, Path]:
+    """The same of one image of several."""
+    folders = {name: getattr(options, name) for name in _BESIDE if getattr(options, name)}
+    for folder in folders.values():
+        make_folder(folder)
+    return {name: folder / f"{stem}{_BESIDE[name]}" for name, folder in folders.items()}
 
 
 def _check_overwriting(requests: Sequence[_Request]) -> None:
@@ -173,13 +211,3 @@ def stem_of(path: Path) -> str:
     """Name of an image file without its extension, which may have two parts."""
     extension = extension_of(path, IMAGE_EXTENSIONS)
     return path.name[: -len(extension)] if extension else path.name
-
-
-def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write rows (image, measure, structure, value, unit) as CSV; a value that is None stays empty."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("image", "measure", "structure", "value", "unit"))
-        for image, measure, structure, value, unit in rows:
-            shown = "" if value is None else f"{value:.2f}" if isinstance(value, float) else value
-            writer.writerow((image, measure, structure, shown, unit))

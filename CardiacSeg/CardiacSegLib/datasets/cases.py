@@ -100,7 +100,7 @@ def _frame_of(image: Image, frame: int | None) -> Image:
         raise CardiacSegError(f"{image.path}: is a cine; give a file for each phase that is labeled")
     if not 0 <= frame < image.array.shape[3]:
         raise CardiacSegError(f"{image.path}: has {image.array.shape[3]} frames, but frame {frame} is asked for")
-    return replace(image, array=image.array[..., frame])
+    return replace(image, array=image.array[..., frame], frame_times=None)
 
 
 def read_case(case: Case, convention: LabelConvention) -> tuple[Image, np.ndarray]:

@@ -28,7 +28,9 @@ import numpy as np
 
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets.cases import Case, fixed_labels
-from CardiacSegLib.datasets.dicom_cine import CineStack, DicomImage, parallel_images, read_headers, read_volume
+from CardiacSegLib.dicom.cine import read_volume
+from CardiacSegLib.dicom.headers import DicomImage, read_headers
+from CardiacSegLib.dicom.stacks import CineStack, parallel_images
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image
 
@@ -178,7 +180,7 @@ class _Patient:
                 "leave those of end-diastole and end-systole"
             )
         if len(fitting) > 1:
-            first, second = (stack.slices[0][min(stack.slices[0])].path for stack in fitting[:2])
+            first, second = (stack.slices[0].images[0].path for stack in fitting[:2])
             raise CardiacSegError(
                 f"{self.folder}: its contours fit the series of {first} as well as that of {second}; leave the "
                 "short-axis cine that they were drawn on"
@@ -187,7 +189,7 @@ class _Patient:
 
     def _contoured_groups(self, files: Sequence[Path]) -> list[list[DicomImage]]:
         """Parallel images of one series that have the numbers of all contours."""
-        groups = parallel_images(read_headers(files))
+        groups = parallel_images(_numbered(read_headers(files)))
         missing = [set(self.contours) - {image.number for image in group} for group in groups]
         if all(missing):
             number = min(min(missing, key=len, default=self.contours))
@@ -217,6 +219,20 @@ class _Patient:
             frame=phase,
             slices=slices,
         )
+
+
+def _numbered(images: Iterable[DicomImage]) -> list[DicomImage]:
+    """Images that contours can name: each number of a series once. Copies of a file are the same image.
+
+    Raises:
+        CardiacSegError: where two images of a series have the same number.
+    """
+    found: dict[tuple[str, int], DicomImage] = {}
+    for image in filter(lambda image: image.number, images):
+        before = found.setdefault((image.series, image.number), image)
+        if before.uid != image.uid:
+            raise CardiacSegError(f"{image.path}: is image {image.number}, as {before.path} is; take one away")
+    return list(found.values())
 
 
 def _cavity(drawn: Iterable[Contours]) -> float:

@@ -1,7 +1,7 @@
 """Charts of an evaluation: distributions, volume agreement, confusion, ROC, and the comparison of models.
 
-All have one style, see :mod:`CardiacSegLib.charts`. A structure has its color everywhere, and a marker and a dash of its
-own for eyes that do not tell the colors.
+All have one style, see :mod:`CardiacSegLib.charts`. A structure has its color everywhere, and a marker and a dash of
+its own for eyes that do not tell the colors.
 """
 
 from __future__ import annotations

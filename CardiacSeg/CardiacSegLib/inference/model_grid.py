@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.geometry import SliceView, resample_in_plane
+from CardiacSegLib.geometry import SliceView, resample_in_plane, resampling_matrix
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,35 @@ class Stack:
     def from_grid(self, stack: np.ndarray, grid: ModelGrid) -> np.ndarray:
         """Bring an array (..., H', W') on the model's grid back to this stack's own pixels (..., H, W)."""
         return resample_in_plane(stack, (grid.spacing, grid.spacing), self.slices.shape[1:], self.view.spacing)
+
+    def part_from_grid(
+        self, stack: np.ndarray, wanted: np.ndarray, grid: ModelGrid
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Bring back the part of an array that some of its samples reach.
+
+        Args:
+            stack: float32 (..., K, H', W') on the model's grid.
+            wanted: boolean (K, H', W'), at least one of them True.
+
+        Returns:
+            Rows and columns of this stack's own pixels, and the array there: what :meth:`from_grid` has there, but for
+            rounding. No other pixel is interpolated from a wanted sample.
+        """
+        (rows, old_rows, by_row), (columns, old_columns, by_column) = (
+            _part(resampling_matrix(old, grid.spacing, new, spacing), wanted.any(axis=(0, other)))
+            for old, new, spacing, other in zip(stack.shape[-2:], self.slices.shape[1:], self.view.spacing, (2, 1))
+        )
+        return (rows, columns), np.matmul(np.matmul(by_row, stack[..., old_rows, old_columns]), by_column.T)
+
+
+def _part(matrix: np.ndarray, wanted: np.ndarray) -> tuple[slice, slice, np.ndarray]:
+    """The new samples that wanted old ones reach, the old ones that these take, and the matrix between the two."""
+    new = _range((matrix[:, wanted] > 0).any(axis=1))
+    old = _range((matrix[new] > 0).any(axis=0))
+    return new, old, matrix[new, old]
+
+
+def _range(found: np.ndarray) -> slice:
+    """From the first to the last True; empty where there is none."""
+    (indices,) = np.nonzero(found)
+    return slice(indices[0], indices[-1] + 1) if len(indices) else slice(0, 0)
