@@ -4,16 +4,14 @@ The work itself is done in a process of its own (CardiacSegLib.jobs); nothing he
 Slicer starts at full speed with neither installed.
 """
 
-# No "from __future__ import annotations": parameterNodeWrapper has to see the types of the parameters.
-from pathlib import Path
-from typing import Annotated, Optional, Union
+import math
+from typing import Optional, Union
 
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLSequenceNode, vtkMRMLTableNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLSequenceNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -26,27 +24,22 @@ from CardiacSegLib.anatomy import CANONICAL, STRUCTURES
 from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.packages import ensurePackages
+from CardiacSegLib.gui.parameter_node import CardiacSegParameterNode
 from CardiacSegLib.gui.requirements import missingPackages
-from CardiacSegLib.inference.devices import DEVICES
+from CardiacSegLib.gui.sample_data import loadPhantom, registerSampleData
+from CardiacSegLib.gui.sample_data import loadPhantomCine as loadPhantomCine  # for scripts
 from CardiacSegLib.jobs.client import WorkerClient
-from CardiacSegLib.mrml.segmentations import (
-    add_segmentation_node,
-    fill_segmentation_node,
-    labels_from_segmentation_node,
-)
-from CardiacSegLib.mrml.sequences import (
-    add_cine,
-    add_segmentation_sequence,
-    cine_from_sequence_node,
-    proxy_of,
-    sequence_of_proxy,
-)
+from CardiacSegLib.mrml.browsers import sequence_of_proxy
+from CardiacSegLib.mrml.pictures import register_layouts
+from CardiacSegLib.mrml.pieces import Pieces, Work
+from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node, segmentation_node_in_pieces
+from CardiacSegLib.mrml.sequences import cine_in_pieces, segmentation_sequence_in_pieces, update_results
 from CardiacSegLib.mrml.terminology import load_terminology
-from CardiacSegLib.mrml.volumes import add_volume_node, image_from_volume_node
+from CardiacSegLib.mrml.volumes import image_from_volume_node
 from CardiacSegLib.terminology import terminology_entry
 
-PHANTOM_NAME = "CardiacSegPhantom"
-PHANTOM_CINE_NAME = "CardiacSegPhantomCine"
+#: How long this process works before it lets the application live; a single piece may take longer.
+_SECONDS_AT_ONCE = 0.01
 
 
 class CardiacSeg(ScriptedLoadableModule):
@@ -72,82 +65,10 @@ class CardiacSeg(ScriptedLoadableModule):
 
 
 def onStartupCompleted():
-    """Register what other modules of Slicer offer: the sample data and the terminology."""
+    """Register what other modules of Slicer offer: the sample data, the terminology and the layouts."""
     registerSampleData()
     load_terminology(slicer.modules.terminologies.logic())
-
-
-def registerSampleData():
-    """Add the phantom to the Sample Data module; it is made by code, so nothing is downloaded."""
-    import SampleData
-
-    for name, load in ((PHANTOM_NAME, loadPhantom), (PHANTOM_CINE_NAME, loadPhantomCine)):
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category="CardiacSeg",
-            sampleName=name,
-            thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "CardiacSegPhantom.png"),
-            # The module asks for an address and a file name even where neither is used.
-            uris="code:CardiacSegLib.phantom",
-            fileNames=f"{name}.nrrd",
-            nodeNames=name,
-            customDownloader=lambda source, load=load: load(),
-        )
-
-
-def loadPhantom():
-    """Make the beating-heart phantom; its end-diastole and end-systole become volume nodes, which are returned."""
-    from CardiacSegLib.phantom import make_phantom
-
-    phantom = make_phantom()
-    frames = {"ED": phantom.ed_frame, "ES": phantom.es_frame}
-    nodes = [
-        add_volume_node(slicer.mrmlScene, phantom.image[..., frame], phantom.affine, f"{PHANTOM_NAME} {phase}")
-        for phase, frame in frames.items()
-    ]
-    slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
-    return nodes
-
-
-def loadPhantomCine():
-    """Make the beating-heart phantom as a cine; returns the volume node that shows the phase of its browser."""
-    from CardiacSegLib.phantom import make_phantom
-
-    phantom = make_phantom()
-    volumeNode = proxy_of(add_cine(slicer.mrmlScene, phantom.image, phantom.affine, PHANTOM_CINE_NAME))
-    slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
-    return volumeNode
-
-
-@parameterNodeWrapper
-class CardiacSegParameterNode:
-    """What the person has chosen; saved with the scene.
-
-    Attributes:
-        inputVolume: the image to segment; where it belongs to a cine, its phases can be segmented too.
-        wholeCine: whether they are.
-        model: name of the bundle.
-        segmentation: gets the result; a new one where None.
-        device: where the network runs.
-        turns: over how many turned copies of the image to average; 0 for what the model says.
-        cleanUp: whether only the largest part of each structure is kept.
-        show3D: whether to make surfaces for the 3D view.
-        smoothing: of these surfaces.
-        edPhase, esPhase: phases that the person chose for the measures, counted from 0; -1 where nobody did.
-        resultsTable: holds the measures.
-    """
-
-    inputVolume: vtkMRMLScalarVolumeNode
-    wholeCine: bool = True
-    model: str = DEFAULT_MODEL
-    segmentation: vtkMRMLSegmentationNode
-    device: Annotated[str, Choice(list(DEVICES))] = "auto"
-    turns: int = 0
-    cleanUp: bool = True
-    show3D: bool = True
-    smoothing: Annotated[float, WithinRange(0, 1)] = 0.5
-    edPhase: int = -1
-    esPhase: int = -1
-    resultsTable: vtkMRMLTableNode
+    register_layouts(slicer.mrmlScene)
 
 
 class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -183,6 +104,7 @@ class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addStretch(1)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -211,9 +133,15 @@ class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event):
         """Go on with the empty scene."""
-        for section in (self.results, self.train, self.evaluate):
+        for section in (self.train, self.evaluate):
             section.onSceneClosed()
         if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        """A scene was loaded; its choices came before what they name, and not all are bound to widgets."""
+        update_results(slicer.mrmlScene)
+        if self._parameterNode or self.parent.isEntered:
             self.initializeParameterNode()
 
     def onModelAdded(self, name):
@@ -230,7 +158,8 @@ class CardiacSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Observe the scene's parameter node, and choose the first volume where none is chosen."""
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            firstVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            firstVolume = next((node for node in volumes if not node.IsA("vtkMRMLVectorVolumeNode")), None)
             if firstVolume:
                 self._parameterNode.inputVolume = firstVolume
 
@@ -257,8 +186,9 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
     def __init__(self, client: Optional[WorkerClient] = None):
         ScriptedLoadableModuleLogic.__init__(self)
         self._client = client or WorkerClient()
-        self._volumeNodeID = None
-        self._sequenceNodeID = None
+        self._imageNodeID = None
+        self._work = None
+        self._isImport = False
 
     def getParameterNode(self):
         """The choices of the panel."""
@@ -266,8 +196,23 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
 
     @property
     def isBusy(self) -> bool:
-        """Whether a segmentation is running."""
-        return self._client.is_busy
+        """Whether a segmentation is running, or its result on the way into the scene."""
+        return self.isWorking or self._client.is_busy
+
+    @property
+    def isWorking(self) -> bool:
+        """Whether this process, not the worker, has work left to do; poll() and importMore() do it."""
+        return self._work is not None
+
+    @property
+    def isImporting(self) -> bool:
+        """Whether the result is on the way into the scene."""
+        return self.isWorking and self._isImport
+
+    @property
+    def importShare(self) -> float:
+        """How much of the result is ready to be shown; at 1 it is in the scene, and what is left is to tidy up."""
+        return self._work.share if self.isImporting else 0.0
 
     def segment(
         self,
@@ -302,6 +247,8 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         """
         ensurePackages()
         self.start(imageNode, model, device, turns=turns, cleanUp=cleanUp)
+        if self.isWorking:
+            self._goOn(math.inf)
         self._client.wait()
         return self.finish(segmentationNode, show3D, smoothing)
 
@@ -319,21 +266,48 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         cleanUp: bool = True,
         wholeCine: bool = False,
     ):
-        """Start a segmentation and return at once; poll() tells how it stands, finish() shows its result.
+        """Start a segmentation and return at once; poll() tells how it stands, and once it has ended startImport() or
+        finish() shows its result.
 
         ``wholeCine`` takes all phases of the cine that a volume node shows one phase of; the other arguments are
         those of segment().
         """
-        isSequence = imageNode.IsA("vtkMRMLSequenceNode")
-        sequenceNode = imageNode if isSequence else sequence_of_proxy(imageNode) if wholeCine else None
-        image = cine_from_sequence_node(sequenceNode) if sequenceNode else image_from_volume_node(imageNode)
-        self._client.submit(*image, model=model, device=device, turns=turns, cleanup=cleanUp)
-        self._sequenceNodeID = sequenceNode.GetID() if sequenceNode else None
-        self._volumeNodeID = None if sequenceNode else imageNode.GetID()
+        if self.isBusy:
+            raise CardiacSegError(_("A segmentation is running; wait for it or cancel it first"))
+        sequenceNode = sequence_of_proxy(imageNode) if wholeCine else None
+        self._imageNodeID = (sequenceNode or imageNode).GetID()
+        options = {"model": model, "device": device, "turns": turns, "cleanup": cleanUp}
+        self._work, self._isImport = Work(self._exporting(sequenceNode or imageNode, options)), False
+        self._goOn()
+
+    def _exporting(self, imageNode, options) -> Pieces[None]:
+        """Hand the image to the worker."""
+        isCine = imageNode.IsA("vtkMRMLSequenceNode")
+        image = (yield from cine_in_pieces(imageNode)) if isCine else image_from_volume_node(imageNode)
+        yield from self._client.submit_in_pieces(*image, **options)
 
     def poll(self):
         """The events since the last call; raises a CardiacSegError where the worker died."""
+        if self.isWorking and not self._isImport:
+            self._goOn()
+            return []
         return self._client.poll()
+
+    def startImport(
+        self,
+        segmentationNode: Optional[vtkMRMLSegmentationNode] = None,
+        show3D: bool = False,
+        smoothing: float = 0.5,
+    ):
+        """Begin to bring the result of the segmentation that has ended into the scene; importMore() goes on with it.
+
+        The scene stays as it is until importShare is 1. The arguments are those of segment().
+        """
+        self._work, self._isImport = Work(self._importing(segmentationNode, show3D, smoothing)), True
+
+    def importMore(self) -> Optional[vtkMRMLSegmentationNode]:
+        """Go on for some milliseconds; returns the segmentation node once the result is in the scene."""
+        return self._goOn()
 
     def finish(
         self,
@@ -342,24 +316,42 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         smoothing: float = 0.5,
     ) -> vtkMRMLSegmentationNode:
         """Show the result of the segmentation that has ended; arguments and result are those of segment()."""
-        imageNode = slicer.mrmlScene.GetNodeByID(self._sequenceNodeID or self._volumeNodeID)
+        self.startImport(segmentationNode, show3D, smoothing)
+        return self._goOn(math.inf)
+
+    def _importing(self, segmentationNode, show3D, smoothing) -> Pieces[vtkMRMLSegmentationNode]:
+        """Show the result."""
+        imageNode = slicer.mrmlScene.GetNodeByID(self._imageNodeID)
         if imageNode is None:
             raise CardiacSegError(_("The volume was removed while it was segmented; load it again"))
         labels = self._client.labels()
-        convention = self._client.convention
-        if self._sequenceNodeID:
-            return add_segmentation_sequence(labels, imageNode, convention, segmentationNode, show3D)[1]
-        if segmentationNode is None:
-            return add_segmentation_node(labels, imageNode, convention, show3D, smoothing)
-        fill_segmentation_node(segmentationNode, labels, imageNode, convention, show3D, smoothing)
-        return segmentationNode
+        yield 0.0
+        arguments = (labels, imageNode, self._client.convention, segmentationNode, show3D, smoothing)
+        if imageNode.IsA("vtkMRMLSequenceNode"):
+            return (yield from segmentation_sequence_in_pieces(*arguments))[1]
+        return (yield from segmentation_node_in_pieces(*arguments))
+
+    def _goOn(self, seconds=_SECONDS_AT_ONCE):
+        """Do some of the work of this process; what it gives once it is done, None before."""
+        work = self._work
+        try:
+            work.go_on(seconds)
+        finally:
+            if work.is_done:
+                self._work = None
+        return work.result
 
     def cancel(self):
-        """End a running segmentation and its process."""
-        self._client.cancel()
+        """End a running segmentation and its process; where the result is not yet in the scene, it stays away."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
+        else:
+            self._client.cancel()
 
     def close(self):
-        """End the worker."""
+        """End the worker, and what is under way."""
+        self._work = None
         self._client.close()
 
 

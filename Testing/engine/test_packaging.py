@@ -179,6 +179,7 @@ def test_every_address_is_that_of_the_homepage(index_entry: dict, extension_cmak
         ("CardiacSegExtension/CardiacSegExtension.png", {(128, 128)}),
         ("CardiacSeg/Resources/Icons/CardiacSeg.png", {(128, 128), (256, 256)}),
         ("CardiacSeg/Resources/Icons/CardiacSegPhantom.png", {(260, 280)}),
+        ("CardiacSeg/Resources/Icons/CardiacSegPhantomCine.png", {(260, 280)}),
     ],
 )
 def test_an_icon_has_the_size_that_slicer_shows(icon: str, sizes: set[tuple[int, int]]) -> None:

@@ -115,6 +115,7 @@ class TestARunThatIsKilled:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    @pytest.mark.long
     def test_goes_on_from_any_step(self, a_config, an_unbroken_run, tmp_path, monkeypatch):
         for step in (0, 7, 47):  # before the first, between two checkpoints, before the last
             folder = tmp_path / str(step)
@@ -277,6 +278,7 @@ class TestEarlyStopping:
         assert all(torch.allclose(kept[name].float(), best[name].float(), atol=1e-3, rtol=1e-3) for name in kept)
 
 
+@pytest.mark.long
 def test_two_processes_train_one_network(a_config, tmp_path):
     """Through torchrun, as on a machine with two GPUs; here each has a thread of the CPU."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]

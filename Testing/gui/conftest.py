@@ -49,8 +49,11 @@ def slicer_host(application: qt.QApplication, tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def scene(slicer_host: SlicerHost) -> Iterator[slicer.vtkMRMLScene]:
-    """``slicer.mrmlScene``, empty but for what Slicer itself puts there."""
-    yield stand_in_application.open_scene()
+    """``slicer.mrmlScene``, empty but for what Slicer itself puts there; as in Slicer, sequences are watched."""
+    opened, sequences = stand_in_application.open_scene(), slicer.vtkSlicerSequencesLogic()
+    sequences.SetMRMLScene(opened)
+    opened.logics = (*opened.logics, sequences)
+    yield opened
     stand_in_application.close_scene()
 
 

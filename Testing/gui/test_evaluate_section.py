@@ -47,6 +47,32 @@ def test_the_worst_case_stands_first_and_a_click_shows_it(evaluate, click, wait_
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 2
 
 
+def test_what_the_model_has_seen_in_training_is_said_before_its_scores_in_red(evaluate, click, wait_until):
+    """The cases bear the names of patients that the model was trained on."""
+    click(evaluate.ui.evaluateButton)
+    wait_until(lambda: not evaluate.isBusy, PATIENCE)
+    label = evaluate.ui.evaluationStatusLabel
+    warning, *_, scores = label.text.splitlines()
+    assert warning.startswith("short-axis-cine WAS TRAINED ON 2 of these 2 patients (by name: patient001, patient002)")
+    assert "mean Dice" in scores
+    assert "color" in label.styleSheet
+
+
+def test_the_report_is_opened_once_there_is_one(evaluate, tmp_path, slicer_host, click, wait_until):
+    assert not evaluate.ui.reportButton.isVisible()
+    click(evaluate.ui.evaluateButton)
+    assert not evaluate.ui.reportButton.isVisible()
+    wait_until(lambda: not evaluate.isBusy, PATIENCE)
+    click(evaluate.ui.reportButton)
+    report = tmp_path / "evaluation" / "report.html"
+    assert report.is_file()
+    assert slicer_host.opened_urls == [f"file://{report}"]
+    evaluate.ui.evaluationPathLineEdit.currentPath = str(tmp_path / "another")
+    assert not evaluate.ui.reportButton.isVisible()
+    evaluate.ui.evaluationPathLineEdit.currentPath = str(report.parent)  # of an earlier day
+    assert evaluate.ui.reportButton.isVisible()
+
+
 def test_a_folder_without_cases_is_an_error(evaluate, tmp_path, click, wait_until):
     (tmp_path / "empty").mkdir()
     evaluate.ui.casesPathLineEdit.currentPath = str(tmp_path / "empty")

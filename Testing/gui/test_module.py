@@ -16,10 +16,11 @@ FOLDER = Path(__file__).resolve().parents[2] / "CardiacSeg"
 MODULE = FOLDER / "CardiacSeg.py"
 SECTIONS = ("Segment", "Results", "Train", "Evaluate", "Models")
 UI = {name: FOLDER / "Resources" / "UI" / f"{name}.ui" for name in SECTIONS}
-CODE = {name: FOLDER / "CardiacSegLib" / "gui" / f"{name.lower()}.py" for name in SECTIONS}
+GUI = FOLDER / "CardiacSegLib" / "gui"
+CODE = {name: GUI / f"{name.lower()}.py" for name in SECTIONS}
 HEAVY = {"torch", "monai", "nibabel", "SimpleITK", "matplotlib", "sklearn", "scipy", "pydicom", "psutil"}
 #: Chosen in code: which models there are is known at run time only, and the rest has no widget of its kind.
-NOT_BOUND = {"model", "turns", "edPhase", "esPhase", "resultsTable"}
+NOT_BOUND = {"model", "turns", "edPhase", "esPhase", "resultsTable", "volumeChart", "bullseye", "sex", "bsaFormula"}
 
 
 def run(script: str) -> str:
@@ -77,10 +78,10 @@ def test_widget_names_are_unique_in_the_whole_panel():
     assert len(names) == len(set(names))
 
 
-def test_every_parameter_that_a_widget_shows_exists(source):
+def test_every_parameter_that_a_widget_shows_exists():
     (parameters,) = (
         node
-        for node in ast.parse(source).body
+        for node in ast.parse((GUI / "parameter_node.py").read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and node.name == "CardiacSegParameterNode"
     )
     fields = {item.target.id for item in parameters.body if isinstance(item, ast.AnnAssign)}
@@ -106,7 +107,7 @@ def test_every_slicer_widget_is_declared(section):
 
 
 def test_files_stay_small(source):
-    for text in (source, *(path.read_text(encoding="utf-8") for path in CODE.values())):
+    for text in (source, *(path.read_text(encoding="utf-8") for path in GUI.glob("*.py"))):
         assert len(text.splitlines()) <= 400
 
 

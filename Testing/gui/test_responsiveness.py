@@ -14,6 +14,7 @@ import slicer
 
 from CardiacSegLib.bundles import find_bundle
 from CardiacSegLib.jobs.runs import find_runs
+from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
 from phantoms import write_acdc_patient
@@ -83,13 +84,28 @@ def a_stack(panel):
     return node
 
 
+@pytest.fixture
+def a_cine(panel, module):
+    """The phantom's 20 phases, chosen in the panel, single pass, with surfaces; the sequence."""
+    shown = module.loadPhantomCine()
+    panel._parameterNode.inputVolume = shown
+    panel.segment.ui.turnsComboBox.setCurrentIndex(1)
+    assert panel._parameterNode.show3D
+    return sequence_of_proxy(shown)
+
+
 def segment(panel) -> tuple[float, float]:
-    """Press Segment and wait; seconds until the segmentation is in the scene, and the longest that Qt was blocked."""
+    """Press Segment and wait until the result is measured, too.
+
+    Returns:
+        Seconds until the segmentation is in the scene, and the longest that Qt was blocked.
+    """
     with Heartbeat().listening() as heartbeat:
         start = time.perf_counter()
         panel.segment.ui.segmentButton.click()
         run_until(lambda: not panel.logic.isBusy)
         taken = time.perf_counter() - start
+        run_until(lambda: not panel.results.isMeasuring)
     assert panel.segment.ui.statusLabel.text.startswith("Done"), panel.segment.ui.statusLabel.text
     return taken, heartbeat.longest
 
@@ -125,6 +141,14 @@ def test_segmenting_never_blocks_the_panel(panel, a_stack):
     cold = segment(panel)[1]
     warm = best_of(lambda: segment(panel)[1], BLOCKED)
     print(f"\nlongest block while segmenting: {1000 * cold:.0f} ms cold, {1000 * warm:.0f} ms warm")
+    assert warm <= BLOCKED
+
+
+def test_segmenting_a_cine_never_blocks_the_panel(panel, a_cine):
+    assert a_cine.GetNumberOfDataNodes() == 20
+    cold = segment(panel)[1]
+    warm = best_of(lambda: segment(panel)[1], BLOCKED)  # it replaces what the first has brought
+    print(f"\nlongest block while segmenting a cine: {1000 * cold:.0f} ms cold, {1000 * warm:.0f} ms warm")
     assert warm <= BLOCKED
 
 

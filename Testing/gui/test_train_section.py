@@ -6,9 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import qt
 import slicer
+from PySide6.QtTest import QTest
 
 from CardiacSegLib.bundles import list_models
+from CardiacSegLib.datasets.datalist import find_cases
 from CardiacSegLib.gui.train import TrainSection
 from CardiacSegLib.jobs.runs import find_runs
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
@@ -135,10 +138,89 @@ class TestRuns:
 
 
 class TestTheScene:
-    def test_pairs_of_the_scene_become_cases(self, train, module, slicer_host, tmp_path, click, wait_until):
+    @pytest.fixture
+    def pairs(self, train, module, click):
+        """The section after a click on From scene, where end-diastole and end-systole have a segmentation."""
         phantom = make_phantom()
-        add_segmentation_node(phantom.labels[..., phantom.ed_frame], module.loadPhantom()[0])
-        slicer_host.chosen_path = str(tmp_path / "exported")
+        for node, frame in zip(module.loadPhantom(), (phantom.ed_frame, phantom.es_frame)):
+            add_segmentation_node(phantom.labels[..., frame], node)
         click(train.ui.sceneButton)
-        assert train.ui.datasetPathLineEdit.currentPath == str(tmp_path / "exported" / "dataset.json")
-        assert (tmp_path / "exported" / "dataset.json").is_file()
+        return train
+
+    def test_its_pairs_are_listed_and_all_are_checked(self, pairs):
+        table = pairs.ui.pairsTable
+        assert table.isVisible()
+        assert [[table.item(row, column).text() for column in (0, 1)] for row in range(table.rowCount)] == [
+            ["CardiacSegPhantom ED", "CardiacSegPhantom ED segmentation"],
+            ["CardiacSegPhantom ES", "CardiacSegPhantom ES segmentation"],
+        ]
+        assert checked(pairs) == [True, True]
+
+    def test_they_become_cases(self, pairs, slicer_host, tmp_path, click):
+        slicer_host.chosen_path = str(tmp_path / "exported")
+        click(pairs.ui.usePairsButton)
+        assert pairs.ui.datasetPathLineEdit.currentPath == str(tmp_path / "exported" / "dataset.json")
+        assert names_of_cases(tmp_path / "exported") == ["CardiacSegPhantom ED", "CardiacSegPhantom ES"]
+        assert not pairs.ui.pairsTable.isVisible()
+
+    def test_one_that_is_unchecked_is_left_out(self, pairs, slicer_host, tmp_path, click):
+        slicer_host.chosen_path = str(tmp_path / "exported")
+        click_box(pairs, 0)
+        assert checked(pairs) == [False, True]
+        assert "1 of the pairs" in pairs.ui.usePairsButton.toolTip
+        click(pairs.ui.usePairsButton)
+        assert names_of_cases(tmp_path / "exported") == ["CardiacSegPhantom ES"]
+
+    def test_what_was_left_out_stays_so_when_the_list_is_opened_again(self, pairs, click):
+        click_box(pairs, 1)
+        click(pairs.ui.sceneButton)
+        assert not pairs.ui.pairsTable.isVisible()
+        click(pairs.ui.sceneButton)
+        assert checked(pairs) == [True, False]
+        click_box(pairs, 1)
+        assert checked(pairs) == [True, True]
+
+    def test_nothing_can_be_written_where_none_is_checked(self, pairs):
+        click_box(pairs, 0)
+        click_box(pairs, 1)
+        assert not pairs.ui.usePairsButton.enabled
+        assert "check a pair" in pairs.ui.usePairsButton.toolTip
+
+    def test_nothing_can_be_written_where_no_volume_has_a_segmentation(self, train, module, click):
+        module.loadPhantom()
+        click(train.ui.sceneButton)
+        assert train.ui.pairsTable.rowCount == 0
+        assert not train.ui.usePairsButton.enabled
+
+    def test_one_that_was_removed_is_left_out(self, pairs, slicer_host, tmp_path, click):
+        slicer_host.chosen_path = str(tmp_path / "exported")
+        slicer.mrmlScene.RemoveNode(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0])
+        click(pairs.ui.usePairsButton)
+        assert names_of_cases(tmp_path / "exported") == ["CardiacSegPhantom ES"]
+
+    def test_closing_the_scene_closes_the_list(self, pairs):
+        slicer.mrmlScene.Clear()
+        assert not pairs.ui.pairsTable.isVisible()
+        assert pairs.ui.pairsTable.rowCount == 0
+
+
+def checked(section) -> list[bool]:
+    """Which boxes of the pairs are checked."""
+    table = section.ui.pairsTable
+    return [table.item(row, 0).checkState() == qt.Qt.Checked for row in range(table.rowCount)]
+
+
+def click_box(section, row: int) -> None:
+    """Click the box of a pair with the mouse."""
+    table = section.ui.pairsTable
+    slicer.app.processEvents()
+    option = qt.QStyleOptionViewItem()
+    option.rect = table.visualItemRect(table.item(row, 0))
+    option.features = qt.QStyleOptionViewItem.HasCheckIndicator
+    box = table.style().subElementRect(qt.QStyle.SE_ItemViewItemCheckIndicator, option, table)
+    QTest.mouseClick(table.viewport(), qt.Qt.LeftButton, qt.Qt.NoModifier, box.center())
+
+
+def names_of_cases(folder: Path) -> list[str]:
+    """The patients of an export."""
+    return sorted(case.patient for case in find_cases(folder / "dataset.json"))

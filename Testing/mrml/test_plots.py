@@ -97,3 +97,45 @@ class TestAChart:
         assert [drawn(series) for series in series_of(chart)] == [[], []]
         volumes(a_scene, [{"time (ms)": 0.0, "LV": 1.0, "RV": 2.0}], chart)
         assert drawn(series_of(chart)[0]) == [(0.0, 1.0)]
+
+
+class TestMarks:
+    @pytest.fixture
+    def a_marked_chart(self, a_scene):
+        return marked(a_scene, {"ED": 0.0, "ES": 40.0})
+
+    def test_are_series_of_their_own_from_zero_to_the_largest_value(self, a_marked_chart):
+        _, right, ed, es = series_of(a_marked_chart)
+        assert (ed.GetName(), es.GetName()) == ("ED", "ES")
+        assert drawn(ed) == [(0.0, 0.0), (0.0, 150.0)]
+        assert drawn(es) == [(40.0, 0.0), (40.0, 150.0)]
+        assert drawn(right) == [(0.0, 150.0), (40.0, 99.5)]
+
+    def test_are_told_apart_in_the_legend(self, a_marked_chart):
+        ed, es = series_of(a_marked_chart)[2:]
+        assert ed.GetLineStyle() != es.GetLineStyle()
+        assert ed.GetLineStyle() != ed.LineStyleSolid
+        assert ed.GetMarkerStyle() == ed.MarkerStyleNone
+
+    def test_move_in_place(self, a_marked_chart, a_scene):
+        nodes, before = node_ids(a_scene), series_of(a_marked_chart)
+        assert marked(a_scene, {"ED": 40.0, "ES": 0.0}, a_marked_chart) is a_marked_chart
+        assert node_ids(a_scene) == nodes
+        assert series_of(a_marked_chart) == before
+        assert drawn(before[2]) == [(40.0, 0.0), (40.0, 150.0)]
+
+    def test_go_where_there_are_none_and_come_back(self, a_marked_chart, a_scene):
+        nodes = len(node_ids(a_scene))
+        marked(a_scene, {}, a_marked_chart)
+        assert [series.GetName() for series in series_of(a_marked_chart)] == ["LV", "RV"]
+        assert len(node_ids(a_scene)) == nodes - 3  # two series and their table
+        marked(a_scene, {"ES": 40.0}, a_marked_chart)
+        assert [series.GetName() for series in series_of(a_marked_chart)] == ["LV", "RV", "ES"]
+
+    def test_have_their_names_in_every_chart_of_a_scene(self, a_marked_chart, a_scene):
+        assert [series.GetName() for series in series_of(marked(a_scene, {"ED": 0.0}))] == ["LV", "RV", "ED"]
+
+
+def marked(scene, marks, chart=None):
+    rows = [{"time (ms)": 0.0, "LV": 130.0, "RV": 150.0}, {"time (ms)": 40.0, "LV": 90.0, "RV": 99.5}]
+    return fill_curves(scene, rows, "time (ms)", ("LV", "RV"), "Volumes", "volume (mL)", chart, marks)

@@ -10,14 +10,16 @@ from vtk.util import numpy_support
 
 from CardiacSegLib.anatomy import ACDC, CAMUS, CANONICAL, STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.pieces import finished
 from CardiacSegLib.mrml.segmentations import (
     SegmentationLogic,
     add_segmentation_node,
     fill_segmentation_node,
     labels_from_segmentation_node,
     segment_volumes_ml,
-    segmentation_of_labels,
+    segmentation_node_in_pieces,
 )
+from CardiacSegLib.mrml.segments import segmentation_in_pieces
 from CardiacSegLib.mrml.storage import create_scene, load_segmentation, save_segmentation
 from CardiacSegLib.mrml.volumes import add_volume_node, affine_of_volume_node, image_from_volume_node
 
@@ -328,7 +330,88 @@ def test_a_segmentation_is_made_from_labels_beside_what_was_there(a_segmentation
     earlier = a_segmentation_node.GetSegmentation()
     scar = draw_by_hand(a_segmentation_node, some_labels == 0)
     volumes = segment_volumes_ml(earlier)
-    made = segmentation_of_labels(0 * some_labels, a_volume_node, earlier=earlier)
+    made = finished(segmentation_in_pieces(0 * some_labels, a_volume_node, earlier=earlier))
     assert list(made.GetSegmentIDs()) == ["LV", "MYO", "RV", scar]
     assert set(segment_volumes_ml(made).values()) == {0.0}
     assert segment_volumes_ml(earlier) == volumes
+
+
+class TestSurfaces:
+    @pytest.fixture
+    def a_heart(self, some_labels) -> np.ndarray:
+        """A cavity in a wall, and nothing of the right ventricle."""
+        labels = np.zeros_like(some_labels)
+        labels[2:10, 2:8, 1:4] = CANONICAL["MYO"]
+        labels[4:8, 4:6, 1:4] = CANONICAL["LV"]
+        return labels
+
+    def test_are_those_that_slicer_makes(self, a_heart, a_volume_node):
+        node = add_segmentation_node(a_heart, a_volume_node, closed_surface=True, smoothing=0.3)
+        points = {name: surface_points(node, name) for name in CANONICAL}
+        assert node.GetSegmentation().CreateRepresentation("Closed surface", True)
+        for name in CANONICAL:
+            np.testing.assert_array_equal(points[name], surface_points(node, name))
+        assert [len(points[name]) > 0 for name in CANONICAL] == [True, True, False]
+
+    def test_are_of_what_a_person_drew_too(self, a_heart, a_volume_node):
+        node = add_segmentation_node(a_heart, a_volume_node)
+        scar = draw_by_hand(node, a_heart == 0)
+        fill_segmentation_node(node, a_heart, a_volume_node, closed_surface=True)
+        assert len(surface_points(node, scar)) > 0
+
+    def test_follow_a_segmentation_that_has_some(self, a_heart, a_volume_node):
+        node = add_segmentation_node(a_heart, a_volume_node, closed_surface=True)
+        before = surface_points(node, "LV")
+        fill_segmentation_node(node, np.roll(a_heart, 1, axis=0), a_volume_node)
+        assert not np.array_equal(before, surface_points(node, "LV"))
+
+    def test_fit_without_gaps_where_a_person_wants_them_to(self, a_heart, a_volume_node):
+        node = add_segmentation_node(a_heart, a_volume_node)
+        node.GetSegmentation().SetConversionParameter("Joint smoothing", "1")
+        fill_segmentation_node(node, a_heart, a_volume_node, closed_surface=True)
+        points = surface_points(node, "LV")
+        assert node.GetSegmentation().CreateRepresentation("Closed surface", True)
+        np.testing.assert_array_equal(points, surface_points(node, "LV"))
+
+
+class TestInPieces:
+    def test_the_scene_is_as_it_was_where_they_are_closed(self, a_volume_node, some_labels):
+        before = node_ids(a_volume_node.GetScene())
+        pieces = segmentation_node_in_pieces(some_labels, a_volume_node, closed_surface=True)
+        next(pieces)
+        pieces.close()
+        assert node_ids(a_volume_node.GetScene()) == before
+
+    def test_what_a_person_draws_meanwhile_is_kept(self, a_segmentation_node, a_volume_node, some_labels):
+        arguments = (some_labels, a_volume_node, CANONICAL, a_segmentation_node, True)
+        pieces = segmentation_node_in_pieces(*arguments)
+        next(pieces)
+        scar = draw_by_hand(a_segmentation_node, some_labels == 0)
+        finished(pieces)
+        assert segment_ids(a_segmentation_node) == ["LV", "MYO", "RV", scar]
+
+    def test_a_volume_that_is_removed_meanwhile_is_an_error(self, a_scene, a_volume_node, some_labels):
+        pieces = segmentation_node_in_pieces(some_labels, a_volume_node, closed_surface=True)
+        next(pieces)
+        a_scene.RemoveNode(a_volume_node)
+        before = node_ids(a_scene)
+        with pytest.raises(CardiacSegError, match="volume 'a volume' is in the scene no more"):
+            finished(pieces)
+        assert node_ids(a_scene) == before
+
+    def test_a_segmentation_that_is_removed_meanwhile_gives_way_to_a_new_one(
+        self, a_scene, a_segmentation_node, a_volume_node, some_labels
+    ):
+        pieces = segmentation_node_in_pieces(some_labels, a_volume_node, CANONICAL, a_segmentation_node, True)
+        next(pieces)
+        a_scene.RemoveNode(a_segmentation_node)
+        node = finished(pieces)
+        assert node.GetScene() is a_scene
+        np.testing.assert_array_equal(labels_from_segmentation_node(node, a_volume_node), some_labels)
+
+
+def surface_points(node, segment_id: str) -> np.ndarray:
+    """Corners of a segment's surface (N, 3), mm."""
+    surface = node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface")
+    points = surface.GetPoints()
+    return numpy_support.vtk_to_numpy(points.GetData()) if points and points.GetNumberOfPoints() else np.zeros((0, 3))

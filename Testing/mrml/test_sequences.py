@@ -5,20 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 from CardiacSegLib.anatomy import ACDC, CANONICAL
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.browsers import browser_of, proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.pieces import Work, finished
 from CardiacSegLib.mrml.segmentations import add_segmentation_node, labels_from_segmentation_node
 from CardiacSegLib.mrml.sequences import (
     add_cine,
     add_segmentation_sequence,
-    browser_of,
     cine_from_sequence_node,
+    cine_in_pieces,
     cine_of,
     frame_times,
-    proxy_of,
+    segmentation_sequence_in_pieces,
     segmentation_sequence_of,
-    sequence_of_proxy,
     show_frame,
     shown_frame,
 )
@@ -78,6 +80,15 @@ class TestACine:
         assert array.dtype == an_array.dtype
         np.testing.assert_array_equal(array, an_array)
         np.testing.assert_allclose(affine, some_affine(), atol=1e-12)
+
+    def test_comes_a_frame_a_piece_and_lies_in_memory_frame_by_frame(self, a_cine, an_array):
+        work = Work(cine_in_pieces(a_cine))
+        for frame in range(1, FRAMES + 1):
+            work.go_on(0.0)
+            assert work.share == frame / FRAMES
+        array, _ = work.finish()
+        np.testing.assert_array_equal(array, an_array)
+        assert array.flags.f_contiguous, "anything else takes many times as long to write"
 
     def test_is_one_volume_with_one_browser_in_the_scene(self, a_cine, a_scene):
         (volume,) = nodes_of(a_scene, "vtkMRMLScalarVolumeNode")
@@ -239,6 +250,15 @@ class TestLabelsOfACine:
             segment = sequence.GetNthDataNode(frame).GetSegmentation().GetSegment("LV")
             assert segment.GetRepresentation("Closed surface").GetNumberOfPoints() > 0
 
+    def test_have_surfaces_as_smooth_as_is_asked_for(self, a_cine):
+        labels = np.zeros((*SHAPE, FRAMES), np.uint8)
+        labels[3:9, 3:8, 1:4] = CANONICAL["LV"]
+        areas = []
+        for smoothing in (0.0, 1.0):
+            sequence, _ = add_segmentation_sequence(labels, a_cine, closed_surface=True, smoothing=smoothing)
+            areas.append([surface_area(sequence.GetNthDataNode(frame)) for frame in range(FRAMES)])
+        assert (np.array(areas[1]) < 0.95 * np.array(areas[0])).all()
+
     def test_can_go_into_the_segmentation_that_the_person_chose(self, a_cine, a_scene, some_labels):
         chosen = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "my result")
         _, node = add_segmentation_sequence(some_labels, a_cine, segmentation_node=chosen)
@@ -312,6 +332,92 @@ class TestANewResult:
         np.testing.assert_array_equal(labels_from_segmentation_node(node, proxy_of(a_cine)), some_labels[..., 0])
 
 
+class TestLabelsInPieces:
+    """What a person may do between two pieces."""
+
+    @pytest.fixture
+    def begun(self, a_cine, some_labels):
+        """The pieces of a result, two of four frames of which are ready."""
+        pieces = segmentation_sequence_in_pieces(some_labels, a_cine)
+        while next(pieces) < 0.4:
+            pass
+        return pieces
+
+    def test_begin_at_nothing_and_end_with_all_in_the_scene(self, a_cine, some_labels):
+        shares, before = [], node_ids(a_cine.GetScene())
+        pieces = segmentation_sequence_in_pieces(some_labels, a_cine, closed_surface=True)
+        for share in pieces:
+            shares.append(share)
+            assert (node_ids(a_cine.GetScene()) == before) == (share < 1)
+        assert shares[0] == 0.0 and shares == sorted(shares) and shares[-1] == 1.0
+        assert len(shares) > 3 * FRAMES, "the surface of each segment is a piece"
+
+    def test_leave_the_scene_as_it_was_where_they_are_closed(self, a_cine, begun, a_scene):
+        before = node_ids(a_scene)
+        begun.close()
+        assert node_ids(a_scene) == before
+        assert segmentation_sequence_of(a_cine) is None
+
+    def test_leave_an_earlier_result_as_it_was_where_they_are_closed(self, a_cine, some_labels):
+        _, node = add_segmentation_sequence(some_labels, a_cine)
+        pieces = segmentation_sequence_in_pieces(some_labels[::-1].copy(), a_cine, segmentation_node=node)
+        while next(pieces) < 0.7:
+            pass
+        pieces.close()
+        for frame in range(FRAMES):
+            show_frame(a_cine, frame)
+            found = labels_from_segmentation_node(node, proxy_of(a_cine))
+            np.testing.assert_array_equal(found, some_labels[..., frame])
+
+    def test_keep_what_a_person_draws_meanwhile(self, a_cine, some_labels):
+        _, node = add_segmentation_sequence(some_labels, a_cine)
+        pieces = segmentation_sequence_in_pieces(some_labels, a_cine)
+        while next(pieces) < 0.7:
+            pass
+        node.GetSegmentation().AddSegment(slicer.vtkSegment(), "Scar")  # frame 1 was ready already
+        finished(pieces)
+        assert list(node.GetSegmentation().GetSegmentIDs()) == ["LV", "MYO", "RV", "Scar"]
+        show_frame(a_cine, 1)
+        assert node.GetSegmentation().GetSegment("Scar") is None
+
+    def test_are_shown_at_the_frame_to_which_the_person_has_scrolled(self, a_cine, begun, some_labels):
+        show_frame(a_cine, 3)
+        _, node = finished(begun)
+        np.testing.assert_array_equal(labels_from_segmentation_node(node, proxy_of(a_cine)), some_labels[..., 3])
+
+    def test_fail_where_the_cine_is_removed(self, a_cine, begun, a_scene):
+        a_scene.RemoveNode(a_cine)
+        before = node_ids(a_scene)
+        with pytest.raises(CardiacSegError, match="'heart sequence' is in the scene no more"):
+            finished(begun)
+        assert node_ids(a_scene) == before
+
+    def test_fail_where_the_scene_is_closed(self, begun, a_scene):
+        a_scene.Clear()
+        before = node_ids(a_scene)
+        with pytest.raises(CardiacSegError, match="scene no more"):
+            finished(begun)
+        assert node_ids(a_scene) == before
+
+    def test_come_in_a_new_segmentation_where_the_chosen_one_is_removed(self, a_cine, a_scene, some_labels):
+        chosen = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "my result")
+        pieces = segmentation_sequence_in_pieces(some_labels, a_cine, segmentation_node=chosen)
+        next(pieces)
+        a_scene.RemoveNode(chosen)
+        _, node = finished(pieces)
+        assert nodes_of(a_scene, "vtkMRMLSegmentationNode") == [node]
+
+    def test_come_where_an_earlier_result_is_removed(self, a_cine, a_scene, some_labels):
+        sequence, node = add_segmentation_sequence(some_labels, a_cine)
+        pieces = segmentation_sequence_in_pieces(some_labels, a_cine)
+        next(pieces)
+        a_scene.RemoveNode(node)
+        a_scene.RemoveNode(sequence)
+        again, _ = finished(pieces)
+        assert again is segmentation_sequence_of(a_cine)
+        assert again.GetNumberOfDataNodes() == FRAMES
+
+
 class TestFailure:
     @pytest.fixture
     def a_result(self, a_cine, some_labels):
@@ -353,6 +459,13 @@ class TestFailure:
         with pytest.raises(CardiacSegError):
             add_segmentation_sequence(some_labels, a_cine, segmentation_node=chosen)
         np.testing.assert_array_equal(labels_from_segmentation_node(chosen, volume), some_labels[..., 0])
+
+
+def surface_area(node) -> float:
+    """Of the left ventricle, mm²."""
+    properties = vtk.vtkMassProperties()
+    properties.SetInputData(node.GetSegmentation().GetSegment("LV").GetRepresentation("Closed surface"))
+    return properties.GetSurfaceArea()
 
 
 def paint_nothing_into(node, segment_id: str) -> None:

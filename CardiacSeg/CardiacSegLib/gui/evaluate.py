@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from CardiacSegLib.bundles import find_bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.summary import read_summary
-from CardiacSegLib.evaluation.tables import SUMMARY, TABLE, CaseRow, read_cases
+from CardiacSegLib.evaluation.tables import REPORT, SUMMARY, TABLE, CaseRow, read_cases
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import TRAIN
 from CardiacSegLib.gui.section import (
@@ -49,10 +49,12 @@ class EvaluateSection(Section):
         prepareTable(self.ui.casesTable)
         self.ui.evaluationPathLineEdit.currentPath = str(own_model_folder().parent / "evaluation")
         self.listModels()
-        self.ui.casesPathLineEdit.connect("currentPathChanged(QString)", self.update)
+        for path in (self.ui.casesPathLineEdit, self.ui.evaluationPathLineEdit):
+            path.connect("currentPathChanged(QString)", self.update)
         self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluateButton)
         self.ui.cancelEvaluationButton.connect("clicked(bool)", self.onCancelButton)
         self.ui.casesTable.connect("cellClicked(int,int)", self.onCaseClicked)
+        self.ui.reportButton.connect("clicked(bool)", self.onReportButton)
 
     def listModels(self) -> None:
         """Fill the list of models anew, after one came or went."""
@@ -79,6 +81,12 @@ class EvaluateSection(Section):
         self.ui.cancelEvaluationButton.enabled = self.isBusy
         self.ui.evaluationProgressBar.visible = self.isBusy
         self.ui.casesTable.visible = bool(self._rows)
+        self.ui.reportButton.visible = not self.isBusy and self._report.is_file()
+
+    @property
+    def _report(self) -> Path:
+        """The page of the evaluation in the folder that is chosen, there or not."""
+        return Path(self.ui.evaluationPathLineEdit.currentPath.strip()) / REPORT
 
     def onEvaluateButton(self) -> None:
         """Start the evaluation; the timer follows it."""
@@ -168,6 +176,10 @@ class EvaluateSection(Section):
             slicer.mrmlScene.RemoveNode(node)
         self._shown = comparison
         slicer.util.setSliceViewerLayers(background=comparison.volume, fit=True)
+
+    def onReportButton(self) -> None:
+        """Open the page that the evaluation has written."""
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._report.resolve())))
 
     def onSceneClosed(self) -> None:
         """The nodes of the case that was shown went with the scene."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
@@ -38,6 +38,11 @@ class Section:
             self.parameterNode.disconnectGui(self._guiTag)
         self.parameterNode = parameterNode
         self._guiTag = parameterNode.connectGui(self.ui) if parameterNode is not None else None
+
+    def connectButtons(self, *pairs: tuple[Any, Callable[[], None]]) -> None:
+        """Connect buttons, each given with what a click on it calls."""
+        for button, slot in pairs:
+            button.connect("clicked(bool)", slot)
 
     def update(self) -> None:
         """Bring what is shown and what can be clicked up to date with the scene."""

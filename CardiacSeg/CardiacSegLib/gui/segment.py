@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,9 +17,12 @@ from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import missingPackages
 from CardiacSegLib.gui.section import POLL_INTERVAL_MS, Section, currentData, fillComboBox, showStatus, timeText
 from CardiacSegLib.jobs.client import error_text
-from CardiacSegLib.mrml.sequences import sequence_of_proxy
+from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.volume_check import short_axis_warning
 from CardiacSegLib.mrml.volumes import affine_of_volume_node
+
+#: The share of the progress bar that is left for bringing the phases of a cine into the scene.
+_IMPORT_OF_CINE = 0.2
 
 
 class SegmentSection(Section):
@@ -34,8 +38,9 @@ class SegmentSection(Section):
         super().__init__(uiFile)
         self._logic, self._onSegmented = logic, onSegmented
         self._structures: dict[str, tuple[str, ...]] = {}
+        self._started = 0.0
+        self._importShare = 0.0
         self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
         self._timer.connect("timeout()", self.onTimer)
         # A selector takes a volume as soon as it is in the scene: before it has its voxels, or its sequence a browser.
         self._describeTimer = qt.QTimer()
@@ -49,9 +54,11 @@ class SegmentSection(Section):
         fillComboBox(self.ui.turnsComboBox, turns)
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChanged)
         self.ui.turnsComboBox.connect("currentIndexChanged(int)", self.onTurnsChanged)
-        self.ui.cardButton.connect("clicked(bool)", self.onCardButton)
-        self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+        self.connectButtons(
+            (self.ui.cardButton, self.onCardButton),
+            (self.ui.segmentButton, self.onSegmentButton),
+            (self.ui.cancelButton, self.onCancelButton),
+        )
 
     def setParameterNode(self, parameterNode: Any) -> None:
         """Show another scene's choices; those that Slicer cannot bind to a parameter are set here."""
@@ -87,7 +94,7 @@ class SegmentSection(Section):
         isBusy, hasModel = self._logic.isBusy, self.ui.modelComboBox.count > 0
         volume = self.parameterNode.inputVolume if self.parameterNode is not None else None
         self.ui.segmentButton.enabled = bool(volume) and hasModel and not isBusy
-        self.ui.cancelButton.enabled = isBusy
+        self.ui.cancelButton.enabled = isBusy and self._logic.importShare < 1
         self.ui.progressBar.visible = isBusy
         self.ui.cardButton.enabled = hasModel
         if isBusy:
@@ -135,8 +142,11 @@ class SegmentSection(Section):
     def onSegmentButton(self) -> None:
         """Start the segmentation; the timer follows it."""
         chosen = self.parameterNode
+        isCine = chosen.wholeCine and sequence_of_proxy(chosen.inputVolume) is not None
+        self._importShare = _IMPORT_OF_CINE if isCine else 0.0
         try:
             ensurePackages()
+            self._started = time.perf_counter()
             self._logic.start(
                 *(chosen.inputVolume, chosen.model, chosen.device),
                 turns=chosen.turns or None,
@@ -149,6 +159,7 @@ class SegmentSection(Section):
         showStatus(self.ui.statusLabel, _("Starting"))
         self.ui.progressBar.setValue(0)
         self._timer.start()
+        self._followOn()
         self.update()
 
     def onCancelButton(self) -> None:
@@ -158,38 +169,67 @@ class SegmentSection(Section):
         self._stopFollowing()
 
     def onTimer(self) -> None:
-        """Show what the worker has said since the last time."""
+        """Show what the worker has said since the last time, or bring more of its result into the scene."""
         try:
-            for event in self._logic.poll():
-                self._onEvent(event)
-        except CardiacSegError as error:
+            if self._logic.isImporting:
+                self._importMore()
+            else:
+                for event in self._logic.poll():
+                    self._onEvent(event)
+        except Exception as error:
             showStatus(self.ui.statusLabel, str(error), isError=True)
+            if not isinstance(error, CardiacSegError):
+                raise
+        finally:
+            self._followOn()
+
+    def _followOn(self) -> None:
+        """Come back soon, at once where this process has work to do, or stop where all is done."""
+        interval = 0 if self._logic.isWorking else POLL_INTERVAL_MS
         if not self._logic.isBusy:
             self._stopFollowing()
+        elif self._timer.interval != interval:
+            self._timer.setInterval(interval)
 
     def _onEvent(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "stage":
             showStatus(self.ui.statusLabel, event["text"])
         elif event["event"] == "progress":
-            self.ui.progressBar.setValue(round(100 * event["fraction"]))
+            self.ui.progressBar.setValue(round(100 * (1 - self._importShare) * event["fraction"]))
             if event.get("seconds_left"):
                 left = _("{time} left").format(time=timeText(event["seconds_left"]))
                 showStatus(self.ui.statusLabel, left)
         elif event["event"] == "error":
             raise CardiacSegError(error_text(event))
         elif event["event"] == "result":
-            self._showResult(event)
+            self._beginImport()
 
-    def _showResult(self, event: Mapping[str, Any]) -> None:
+    def _beginImport(self) -> None:
+        """Bring the result into the scene, a cine's phase by phase while the application lives on."""
         chosen = self.parameterNode
         if chosen is None:  # the scene is being closed
             return
-        chosen.segmentation = self._logic.finish(chosen.segmentation, chosen.show3D, chosen.smoothing)
+        showStatus(self.ui.statusLabel, _("Bringing the result into the scene"))
+        self._logic.startImport(chosen.segmentation, chosen.show3D, chosen.smoothing)
+
+    def _importMore(self) -> None:
+        segmentationNode = self._logic.importMore()
+        if segmentationNode is not None:
+            self._showResult(segmentationNode)
+            return
+        done = self._logic.importShare
+        self.ui.progressBar.setValue(round(100 * (1 - self._importShare * (1 - done))))
+        self.ui.cancelButton.enabled = done < 1  # it is in the scene
+
+    def _showResult(self, segmentationNode: Any) -> None:
+        chosen = self.parameterNode
+        chosen.segmentation = segmentationNode
         slicer.util.setSliceViewerLayers(background=chosen.inputVolume)
         if chosen.show3D:
             slicer.util.resetThreeDViews()
-        showStatus(self.ui.statusLabel, _("Done in {seconds:.1f} s").format(seconds=event["seconds"]))
-        self._onSegmented(chosen.segmentation)
+        seconds = time.perf_counter() - self._started
+        showStatus(self.ui.statusLabel, _("Done in {seconds:.1f} s").format(seconds=seconds))
+        self._onSegmented(segmentationNode)
 
     def _stopFollowing(self) -> None:
         self._timer.stop()

@@ -14,7 +14,9 @@ from slicer.i18n import tr as _
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import TRAIN, missingPackages
-from CardiacSegLib.gui.section import Section, currentData, fillComboBox, showStatus, timeText
+from CardiacSegLib.gui.run_status import runStatus
+from CardiacSegLib.gui.scene_pairs import ScenePairs
+from CardiacSegLib.gui.section import Section, currentData, fillComboBox, showStatus
 from CardiacSegLib.inference.devices import DEVICES
 from CardiacSegLib.jobs.commands import EngineCommand
 from CardiacSegLib.jobs.runs import TrainingRun, find_runs
@@ -52,6 +54,8 @@ class TrainSection(Section):
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_INTERVAL_MS)
         self._timer.connect("timeout()", self.onTimer)
+        self._pairs = ScenePairs(self.ui.pairsTable, self._showPairs)
+        self._showPairs()
         self._fillChoices()
         for text in (self.ui.datasetReport, self.ui.logText):
             text.setFont(qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont))
@@ -63,16 +67,16 @@ class TrainSection(Section):
         self.ui.recipeComboBox.connect("currentIndexChanged(int)", self.onRecipeChanged)
         self.ui.runComboBox.connect("currentIndexChanged(int)", self.onRunChanged)
         self.ui.nameLineEdit.connect("textChanged(QString)", self.update)
-        for button, slot in (
+        self.connectButtons(
             (self.ui.sceneButton, self.onSceneButton),
+            (self.ui.usePairsButton, self.onUsePairsButton),
             (self.ui.trainButton, self.onTrainButton),
             (self.ui.stopButton, self.onStopButton),
             (self.ui.resumeButton, self.onResumeButton),
             (self.ui.curvesButton, self.onCurvesButton),
             (self.ui.useModelButton, self.onUseModelButton),
             (self.ui.openRunButton, self.onOpenRunButton),
-        ):
-            button.connect("clicked(bool)", slot)
+        )
         self.onRecipeChanged()
 
     def _fillChoices(self) -> None:
@@ -160,7 +164,22 @@ class TrainSection(Section):
         showStatus(self.ui.datasetSummaryLabel, text, isError)
 
     def onSceneButton(self) -> None:
-        """Write the scene's volumes and segmentations as cases, and take these."""
+        """Show which volumes and segmentations of the scene can be taken, or hide them."""
+        self._pairs.listPairs()
+        self._showPairs()
+
+    def _showPairs(self) -> None:
+        ui, chosen = self.ui, self._pairs.chosen()
+        ui.pairsWidget.visible = ui.sceneButton.checked
+        ui.usePairsButton.enabled = bool(chosen)
+        ui.usePairsButton.toolTip = (
+            _("Write {count} of the pairs as cases, and take that folder").format(count=len(chosen))
+            if chosen
+            else _("Segment a volume of this scene, or check a pair, first")
+        )
+
+    def onUsePairsButton(self) -> None:
+        """Write the volumes and segmentations that are checked as cases, and take these."""
         folder = qt.QFileDialog.getExistingDirectory(
             slicer.util.mainWindow(), _("Folder for the cases of this scene"), self.ui.runsPathLineEdit.currentPath
         )
@@ -170,12 +189,14 @@ class TrainSection(Section):
         try:
             ensurePackages(TRAIN)
             with slicer.util.WaitCursor():
-                cases = export_cases(slicer.mrmlScene, None, Path(folder), tell=left.append)
+                cases = export_cases(slicer.mrmlScene, self._pairs.chosen(), Path(folder), tell=left.append)
         except CardiacSegError as error:
             showStatus(self.ui.trainStatusLabel, str(error), isError=True)
             return
         showStatus(self.ui.trainStatusLabel, "; ".join(left))
         self.ui.datasetPathLineEdit.currentPath = str(cases)
+        self.ui.sceneButton.checked = False
+        self._showPairs()
 
     def onRecipeChanged(self, index: int = -1) -> None:
         """Show the line of the recipe where the mouse rests."""
@@ -324,7 +345,7 @@ class TrainSection(Section):
         ui.resumeButton.enabled = state in ("stopped", "failed", "interrupted")
         ui.useModelButton.enabled = run.bundle is not None
         ui.runProgressBar.setValue(round(100 * (run.fraction or 0.0)))
-        self._whenNew("status", self._statusText(run, state), lambda text: showStatus(ui.runStatusLabel, text))
+        self._whenNew("status", runStatus(run, state), lambda text: showStatus(ui.runStatusLabel, text))
         ui.runStatusLabel.setStyleSheet("color: #d03030" if state in ("failed", "interrupted") else "")
         self._whenNew("log", run.log_tail(), self._showLog)
         self._whenNew("picture", run.latest_picture, self._showPicture)
@@ -338,27 +359,6 @@ class TrainSection(Section):
         if name not in self._shown or self._shown[name] != value:
             self._shown[name] = value
             show(value)
-
-    def _statusText(self, run: TrainingRun, state: str) -> str:
-        words = {
-            "starting": _("starting"),
-            "running": run.stage or _("running"),
-            "stopping": _("saving, then it stops"),
-            "stopped": _("stopped; it can go on"),
-            "finished": _("finished"),
-            "failed": run.error,
-            "interrupted": run.error or _("its process is gone; it can go on"),
-        }
-        parts = [words[state] or state]
-        if run.dice:
-            dice = ", ".join(f"{name} {value:.3f}" for name, value in run.dice.items())
-            parts.append(_("Dice {dice}").format(dice=dice))
-        if state == "running":
-            if run.loss is not None:
-                parts.append(_("loss {loss:.3f}").format(loss=run.loss))
-            if run.seconds_left:
-                parts.append(_("{time} left").format(time=timeText(run.seconds_left)))
-        return " · ".join(parts)
 
     def _showLog(self, text: str) -> None:
         self.ui.logText.setPlainText(text)
@@ -382,7 +382,10 @@ class TrainSection(Section):
             self._chart = fill_curves(slicer.mrmlScene, rows, "step", columns, title, "", self._chart)
 
     def onSceneClosed(self) -> None:
-        """The chart went with the scene; the runs go on."""
+        """The chart and the pairs went with the scene; the runs go on."""
+        self._pairs.forget()
+        self.ui.sceneButton.checked = False
+        self._showPairs()
         self._chart = None
         self._shown.pop("rows", None)
 

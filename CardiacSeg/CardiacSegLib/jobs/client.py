@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from CardiacSegLib.jobs.events import Event, error_text, read_events
 from CardiacSegLib.jobs.processes import death_text, end_process, engine_command, start_process, text_of
 
 _POLL_SECONDS = 0.02
+#: Bytes of an image that are written before whoever submits it may do other things.
+_WRITTEN_AT_ONCE = 4_000_000
 #: How long closing waits for the worker to be gone, so that its files can be removed.
 _CLOSING_SECONDS = 2.0
 #: How often a job is sent again to a new worker because the one before had just ended by itself.
@@ -133,19 +135,32 @@ class WorkerClient:
         Raises:
             CardiacSegError: where a job is under way or the worker cannot be started.
         """
+        for _ in self.submit_in_pieces(array, affine, model, device, turns, cleanup):
+            pass
+        return self._job
+
+    def submit_in_pieces(
+        self,
+        array: np.ndarray,
+        affine: np.ndarray,
+        model: str | None = None,
+        device: str | None = None,
+        turns: int | None = None,
+        cleanup: bool = True,
+    ) -> Iterator[float]:
+        """As :meth:`submit`, with the share of the image that is written: a panel lives on in between."""
         if self.is_busy:
             raise CardiacSegError("a segmentation is running; wait for it or cancel it first")
         if self._job is not None:
             shutil.rmtree(self._job, ignore_errors=True)
             self._job = None
         job = self._new_folder("job")
-        np.save(job / "image.npy", np.asarray(array))
+        yield from _write_array(job / "image.npy", np.asarray(array))
         np.save(job / "affine.npy", np.asarray(affine, float))
         chosen = {**self._chosen(model, device), "turns": turns, "cleanup": cleanup}
         self._request, self._sendings = {"request": "segment", "folder": str(job), **chosen}, 1
         self._send(self._request)
         self._job, self._offset, self._outcome = job, 0, None
-        return job
 
     def poll(self) -> list[Event]:
         """What the worker has said since the last look.
@@ -265,6 +280,16 @@ class WorkerClient:
 
     def _death(self, exit_code: int) -> CardiacSegError:
         return CardiacSegError(death_text("the worker", exit_code, self.log))
+
+
+def _write_array(path: Path, array: np.ndarray) -> Iterator[float]:
+    """Write a ``.npy`` file bit by bit; yields the share that is written."""
+    parts = np.array_split(array.ravel("A"), max(1, array.nbytes // _WRITTEN_AT_ONCE))
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        for number, part in enumerate(parts, 1):
+            part.tofile(stream)
+            yield number / len(parts)
 
 
 def worker_command(*options: str) -> list[str]:

@@ -13,11 +13,9 @@ from vtk.util import numpy_support
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.mrml.volumes import image_data, image_from_volume_node
-from CardiacSegLib.terminology import terminology_entry
-
-_BINARY_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-_CLOSED_SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+from CardiacSegLib.mrml.pieces import Pieces, finished
+from CardiacSegLib.mrml.segments import BINARY_LABELMAP, edit_state, segmentation_in_pieces
+from CardiacSegLib.mrml.volumes import image_from_volume_node
 
 
 class Segmenter(Protocol):
@@ -77,16 +75,7 @@ def add_segmentation_node(
     smoothing: float = 0.5,
 ) -> slicer.vtkMRMLSegmentationNode:
     """As :func:`fill_segmentation_node`, with a new node in the scene of the volume, which is returned."""
-    scene = volume_node.GetScene()
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume_node.GetName()} segmentation")
-    try:
-        node.CreateDefaultDisplayNodes()
-        fill_segmentation_node(node, labels, volume_node, convention, closed_surface, smoothing)
-    except BaseException:
-        scene.RemoveNode(node.GetDisplayNode())
-        scene.RemoveNode(node)
-        raise
-    return node
+    return finished(segmentation_node_in_pieces(labels, volume_node, convention, None, closed_surface, smoothing))
 
 
 def fill_segmentation_node(
@@ -114,36 +103,38 @@ def fill_segmentation_node(
     Raises:
         CardiacSegError: where the labels do not fit the volume or the convention, or a surface cannot be made.
     """
-    earlier = segmentation_node.GetSegmentation()
-    segmentation = segmentation_of_labels(labels, volume_node, convention, earlier, closed_surface, smoothing)
-    _commit(segmentation, segmentation_node, volume_node)
+    finished(segmentation_node_in_pieces(labels, volume_node, convention, segmentation_node, closed_surface, smoothing))
 
 
-def segmentation_of_labels(
+def segmentation_node_in_pieces(
     labels: np.ndarray,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     convention: Mapping[str, int] = CANONICAL,
-    earlier: slicer.vtkSegmentation | None = None,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
     closed_surface: bool = False,
     smoothing: float = 0.5,
-) -> slicer.vtkSegmentation:
-    """What :func:`fill_segmentation_node` puts into a node; ``earlier``, left as it is, gives the other segments.
+) -> Pieces[slicer.vtkMRMLSegmentationNode]:
+    """As :func:`fill_segmentation_node`, or where the node is None :func:`add_segmentation_node`, bit by bit.
 
-    Raises:
-        CardiacSegError: where the labels do not fit the volume or the convention, or a surface cannot be made.
+    The scene changes after the last piece alone: whoever closes the generator before leaves it as it was. A person may
+    meanwhile edit and remove nodes; what was drawn is kept.
     """
-    image = _oriented_image(labels, volume_node, convention)
-    segmentation = slicer.vtkSegmentation()
-    if earlier is not None:
-        segmentation.DeepCopy(earlier)
-    _use_binary_labelmaps(segmentation)
-    if closed_surface or segmentation.ContainsRepresentation(_CLOSED_SURFACE):
-        segmentation.RemoveRepresentation(_CLOSED_SURFACE)
-        closed_surface = True
-    _replace_segments(segmentation, image, convention)
-    if closed_surface:
-        _make_closed_surfaces(segmentation, smoothing)
-    return segmentation
+    scene = volume_node.GetScene()
+    given_scene = segmentation_node.GetScene() if segmentation_node is not None else None
+    earlier = segmentation_node.GetSegmentation() if segmentation_node is not None else None
+    state, segmentation = None, None
+    while segmentation is None or edit_state(earlier) != state:
+        state = edit_state(earlier)
+        segmentation = yield from segmentation_in_pieces(
+            labels, volume_node, convention, earlier, closed_surface, smoothing
+        )
+    if volume_node.GetScene() is not scene:
+        raise CardiacSegError(f"volume '{volume_node.GetName()}' is in the scene no more; load it again and segment it")
+    if segmentation_node is None or segmentation_node.GetScene() is not given_scene:
+        segmentation_node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume_node.GetName()} segmentation")
+        segmentation_node.CreateDefaultDisplayNodes()
+    _commit(segmentation, segmentation_node, volume_node)
+    return segmentation_node
 
 
 def segment_volumes_ml(segmentation: slicer.vtkSegmentation) -> dict[str, float]:
@@ -155,10 +146,10 @@ def segment_volumes_ml(segmentation: slicer.vtkSegmentation) -> dict[str, float]
     Raises:
         CardiacSegError: where segments that are surfaces cannot be made into voxels.
     """
-    if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(_BINARY_LABELMAP):
+    if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(BINARY_LABELMAP):
         surfaces, segmentation = segmentation, slicer.vtkSegmentation()
         segmentation.DeepCopy(surfaces)  # a measurement leaves the person's segmentation as it is
-        if not segmentation.CreateRepresentation(_BINARY_LABELMAP):
+        if not segmentation.CreateRepresentation(BINARY_LABELMAP):
             raise CardiacSegError("the segments are surfaces that cannot be made into voxels; create a binary labelmap")
     return {
         name: _segment_volume_ml(segmentation.GetSegment(segment_id))
@@ -167,7 +158,7 @@ def segment_volumes_ml(segmentation: slicer.vtkSegmentation) -> dict[str, float]
 
 
 def _segment_volume_ml(segment: slicer.vtkSegment) -> float:
-    image = segment.GetRepresentation(_BINARY_LABELMAP)
+    image = segment.GetRepresentation(BINARY_LABELMAP)
     scalars = image.GetPointData().GetScalars() if image is not None else None
     if scalars is None:
         return 0.0
@@ -201,79 +192,6 @@ def labels_from_segmentation_node(
     numbers = np.zeros(len(segment_ids) + 1, np.uint8)
     numbers[1:] = [convention[name] for name in segment_ids]
     return numbers[exported]
-
-
-def _oriented_image(
-    labels: np.ndarray, volume_node: slicer.vtkMRMLScalarVolumeNode, convention: Mapping[str, int]
-) -> slicer.vtkOrientedImageData:
-    """The labels, uint8, with the geometry of the volume to the last bit."""
-    _check_labels(labels, volume_node, convention)
-    image = image_data(labels.astype(np.uint8), slicer.vtkOrientedImageData())
-    # Not through the 4x4 matrix: taking that apart again rounds.
-    directions = vtk.vtkMatrix4x4()
-    volume_node.GetIJKToRASDirectionMatrix(directions)
-    image.SetDirections([[directions.GetElement(row, column) for column in range(3)] for row in range(3)])
-    image.SetSpacing(volume_node.GetSpacing())
-    image.SetOrigin(volume_node.GetOrigin())
-    return image
-
-
-def _check_labels(
-    labels: np.ndarray, volume_node: slicer.vtkMRMLScalarVolumeNode, convention: Mapping[str, int]
-) -> None:
-    array, _ = image_from_volume_node(volume_node)
-    name = volume_node.GetName()
-    if labels.shape != array.shape:
-        raise CardiacSegError(
-            f"labels of {labels.shape} voxels do not fit volume '{name}' of {array.shape}; segment this volume itself"
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise CardiacSegError(f"labels for volume '{name}' are {labels.dtype}, not integers; convert them")
-    unknown = set(np.unique(labels).tolist()) - set(convention.values()) - {0}
-    if unknown:
-        raise CardiacSegError(
-            f"label values {sorted(unknown)} for volume '{name}' are not in the convention {dict(convention)}; "
-            "name the right one"
-        )
-
-
-def _use_binary_labelmaps(segmentation: slicer.vtkSegmentation) -> None:
-    """Make binary labelmaps the source; a person may have changed that to edit surfaces."""
-    if segmentation.GetSourceRepresentationName() == _BINARY_LABELMAP:
-        return
-    if segmentation.GetNumberOfSegments():
-        segmentation.CreateRepresentation(_BINARY_LABELMAP)
-    segmentation.SetSourceRepresentationName(_BINARY_LABELMAP)
-
-
-def _replace_segments(
-    segmentation: slicer.vtkSegmentation, image: slicer.vtkOrientedImageData, convention: Mapping[str, int]
-) -> None:
-    for name in STRUCTURES:
-        if segmentation.GetSegment(name):
-            segmentation.RemoveSegment(name)
-    first_of_person = segmentation.GetNthSegmentID(0) if segmentation.GetNumberOfSegments() else ""
-    for name, number in convention.items():
-        segmentation.AddSegment(_segment(STRUCTURES[name], number, image), name, first_of_person)
-
-
-def _segment(structure: Structure, number: int, image: slicer.vtkOrientedImageData) -> slicer.vtkSegment:
-    """A segment whose voxels are those of ``image`` with that number; all segments share the one image."""
-    segment = slicer.vtkSegment()
-    segment.SetName(structure.name)
-    segment.SetNameAutoGenerated(False)
-    segment.SetColor([value / 255 for value in structure.color])
-    segment.SetColorAutoGenerated(False)
-    segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_entry(structure))
-    segment.SetLabelValue(number)
-    segment.AddRepresentation(_BINARY_LABELMAP, image)
-    return segment
-
-
-def _make_closed_surfaces(segmentation: slicer.vtkSegmentation, smoothing: float) -> None:
-    segmentation.SetConversionParameter("Smoothing factor", str(smoothing))
-    if not segmentation.CreateRepresentation(_CLOSED_SURFACE, True):
-        raise CardiacSegError("the closed surfaces cannot be made from the segments; segment without them")
 
 
 def _commit(

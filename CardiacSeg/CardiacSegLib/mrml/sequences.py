@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import slicer
@@ -11,7 +12,9 @@ import vtk
 
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.mrml.segmentations import segmentation_of_labels
+from CardiacSegLib.mrml.browsers import add_browser, browse, browser_of, proxy_of, sequence_of_proxy, update_proxies
+from CardiacSegLib.mrml.pieces import Pieces, finished, part_of
+from CardiacSegLib.mrml.segments import edit_state, segmentation_in_pieces
 from CardiacSegLib.mrml.volumes import add_volume_node, image_data, image_from_volume_node
 
 #: From the segmentations of a cine to the cine.
@@ -33,6 +36,22 @@ def cine_from_sequence_node(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[
     Raises:
         CardiacSegError: where the sequence has no frame, a frame is no image, or not all are of one grid.
     """
+    return finished(cine_in_pieces(sequence_node))
+
+
+def cine_in_pieces(sequence_node: slicer.vtkMRMLSequenceNode) -> Pieces[tuple[np.ndarray, np.ndarray]]:
+    """As :func:`cine_from_sequence_node`, a frame a piece."""
+    frames, affine = _frames(sequence_node)
+    # One frame after the other in memory: to weave them takes many times as long, here and when they are written.
+    cine = np.empty((len(frames), *frames[0].shape[::-1]), np.result_type(*frames))
+    for number, frame in enumerate(frames):
+        cine[number] = frame.T
+        yield (number + 1) / len(frames)
+    return cine.T, affine
+
+
+def _frames(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[list[np.ndarray], np.ndarray]:
+    """Views of the frames, each (I, J, K), and the affine of all; raises as :func:`cine_from_sequence_node` does."""
     frames = [_frame_image(sequence_node, frame) for frame in range(sequence_node.GetNumberOfDataNodes())]
     if not frames:
         raise CardiacSegError(f"sequence '{sequence_node.GetName()}' has no frame; choose another or load it again")
@@ -42,7 +61,7 @@ def cine_from_sequence_node(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[
             raise _other_grid(sequence_node, number, f"has {array.shape} voxels and the first frame {first.shape}")
         if not np.allclose(place, affine, atol=_SAME_PLACE):
             raise _other_grid(sequence_node, number, "lies elsewhere than the first frame")
-    return np.stack([array for array, _ in frames], axis=-1), affine
+    return [array for array, _ in frames], affine
 
 
 def _frame_image(sequence_node: slicer.vtkMRMLSequenceNode, frame: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,24 +92,6 @@ def frame_times(sequence_node: slicer.vtkMRMLSequenceNode) -> np.ndarray | None:
     return None if factor is None or not np.isfinite(times).all() else times * factor
 
 
-def browser_of(sequence_node: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
-    """The browser that a sequence is scrolled with, the first where there are several."""
-    browsers = _browsers(sequence_node.GetScene())
-    return next((node for node in browsers if node.IsSynchronizedSequenceNode(sequence_node, True)), None)
-
-
-def sequence_of_proxy(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLSequenceNode | None:
-    """The sequence of which a node of the scene shows one frame: what a person picks is that node."""
-    sequences = (browser.GetSequenceNode(node) for browser in _browsers(node.GetScene()))
-    return next((sequence for sequence in sequences if sequence is not None), None)
-
-
-def proxy_of(sequence_node: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLNode | None:
-    """The node of the scene that shows the selected frame of a sequence."""
-    browser = browser_of(sequence_node)
-    return browser.GetProxyNode(sequence_node) if browser is not None else None
-
-
 def cine_of(segmentation_sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceNode | None:
     """The cine that :func:`add_segmentation_sequence` made a sequence for."""
     return segmentation_sequence.GetNodeReference(_CINE_ROLE)
@@ -107,10 +108,15 @@ def segmentation_sequence_of(cine: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRML
     return next((node for node in found if cine_of(node) is cine), None)
 
 
-def _browsers(scene: slicer.vtkMRMLScene | None) -> Iterator[slicer.vtkMRMLSequenceBrowserNode]:
-    kind = "vtkMRMLSequenceBrowserNode"
-    count = scene.GetNumberOfNodesByClass(kind) if scene is not None else 0
-    return (scene.GetNthNodeByClass(number, kind) for number in range(count))
+def update_results(scene: slicer.vtkMRMLScene) -> None:
+    """After a scene was loaded: let the segmentations that show results be one with the frames that they show.
+
+    Both come from files of their own; what a person edited would be in the one and not in the other.
+    """
+    kind = "vtkMRMLSequenceNode"
+    sequences = [scene.GetNthNodeByClass(number, kind) for number in range(scene.GetNumberOfNodesByClass(kind))]
+    for browser in {browser_of(sequence) for sequence in sequences if cine_of(sequence) is not None} - {None}:
+        update_proxies(browser)
 
 
 def show_frame(sequence_node: slicer.vtkMRMLSequenceNode, frame: int) -> None:
@@ -128,7 +134,7 @@ def show_frame(sequence_node: slicer.vtkMRMLSequenceNode, frame: int) -> None:
     if browser is None:
         raise CardiacSegError(f"sequence '{sequence_node.GetName()}' has no browser; add one in the module Sequences")
     browser.SetSelectedItemByIndexValue(sequence_node.GetNthIndexValue(frame))
-    _update_proxies(browser)
+    update_proxies(browser)
 
 
 def shown_frame(sequence_node: slicer.vtkMRMLSequenceNode) -> int | None:
@@ -139,15 +145,6 @@ def shown_frame(sequence_node: slicer.vtkMRMLSequenceNode) -> int | None:
     value = browser.GetMasterSequenceNode().GetNthIndexValue(browser.GetSelectedItemNumber())
     frame = sequence_node.GetItemNumberFromIndexValue(value)
     return frame if frame >= 0 else None
-
-
-def _update_proxies(browser: slicer.vtkMRMLSequenceBrowserNode) -> None:
-    """Show the selected frame now.
-
-    In Slicer the logic of the module Sequences has done so already. This one, which has no scene and so watches
-    nothing, does it where nobody else would.
-    """
-    slicer.vtkSlicerSequencesLogic().UpdateProxyNodesFromSequences(browser)
 
 
 def add_cine(
@@ -184,7 +181,7 @@ def add_cine(
         for frame, value in enumerate(values):
             sequence.SetDataNodeAtValue(_frame_like(proxy, array[..., frame]), value)
         scene.AddNode(sequence)
-        _browse(_add_browser(scene, name), sequence, proxy)
+        browse(add_browser(scene, name), sequence, proxy)
     return sequence
 
 
@@ -204,26 +201,6 @@ def _frame_like(volume_node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray) 
     node.CopyOrientation(volume_node)
     node.SetAndObserveImageData(image_data(array, vtk.vtkImageData()))
     return node
-
-
-def _add_browser(scene: slicer.vtkMRMLScene, name: str) -> slicer.vtkMRMLSequenceBrowserNode:
-    # Not AddNewNodeByClass: without the application nobody has told the scene of this class.
-    browser = slicer.vtkMRMLSequenceBrowserNode()
-    browser.SetName(f"{name} browser")
-    return scene.AddNode(browser)
-
-
-def _browse(
-    browser: slicer.vtkMRMLSequenceBrowserNode, sequence: slicer.vtkMRMLSequenceNode, proxy: slicer.vtkMRMLNode
-) -> None:
-    """Scroll a sequence with a browser, shown by that very node."""
-    modifying = browser.StartModify()  # or Slicer would make a proxy of its own in between
-    browser.AddSynchronizedSequenceNode(sequence)
-    browser.AddProxyNode(proxy, sequence, False)
-    if browser.GetSelectedItemNumber() < 0:
-        browser.SetSelectedItemNumber(0)
-    browser.EndModify(modifying)
-    _update_proxies(browser)
 
 
 @contextmanager
@@ -248,6 +225,7 @@ def add_segmentation_sequence(
     convention: Mapping[str, int] = CANONICAL,
     segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
     closed_surface: bool = False,
+    smoothing: float = 0.5,
 ) -> tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]:
     """Add the labels of a cine as a sequence of segmentations, scrolled by the browser of the cine.
 
@@ -261,6 +239,7 @@ def add_segmentation_sequence(
         segmentation_node: shows the frame that is selected; the one of the earlier result, or else a new node, where
             None.
         closed_surface: whether to make the surfaces for the 3D view.
+        smoothing: of those surfaces, 0 (none) to 1 (strong).
 
     Returns:
         The sequence of segmentations and the segmentation node that shows its selected frame.
@@ -269,20 +248,61 @@ def add_segmentation_sequence(
         CardiacSegError: where the labels do not fit the cine or the convention, a surface cannot be made, or
             ``segmentation_node`` shows the result of another cine.
     """
-    array, _ = cine_from_sequence_node(sequence_node)
-    if labels.shape != array.shape:
-        raise CardiacSegError(
-            f"labels of {labels.shape} voxels do not fit sequence '{sequence_node.GetName()}' of {array.shape}; "
-            "segment this sequence itself"
-        )
+    pieces = segmentation_sequence_in_pieces(
+        labels, sequence_node, convention, segmentation_node, closed_surface, smoothing
+    )
+    return finished(pieces)
+
+
+def segmentation_sequence_in_pieces(
+    labels: np.ndarray,
+    sequence_node: slicer.vtkMRMLSequenceNode,
+    convention: Mapping[str, int] = CANONICAL,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
+    closed_surface: bool = False,
+    smoothing: float = 0.5,
+) -> Pieces[tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]]:
+    """As :func:`add_segmentation_sequence`, a frame or the surface of one of its segments a piece.
+
+    As long as the share is below 1 the scene is as before, and stays so where the generator is closed. A person may
+    meanwhile scroll, edit and remove nodes: a frame in which segments were drawn is made again. From the share of 1 on
+    the result is in the scene; what it has replaced is freed a frame a piece.
+    """
+    _check_fit(labels, sequence_node)
     earlier = segmentation_sequence_of(sequence_node)
     _check_proxy(segmentation_node, earlier)
-    with _undone_on_failure(sequence_node.GetScene()):
-        browser, volume_node = _shown_cine(sequence_node)
-        frames = list(_segmentations(labels, volume_node, convention, earlier, segmentation_node, closed_surface))
-        sequence = _with_frames(earlier or _add_result(sequence_node, volume_node), sequence_node, frames, browser)
-        proxy = _result_proxy(browser, sequence, volume_node, segmentation_node)
-    return sequence, proxy
+    yield 0.0
+    count = labels.shape[3]
+    made: dict[int, tuple[Any, slicer.vtkMRMLSegmentationNode]] = {}
+    while True:
+        before = [_segmentation_before(frame, earlier, segmentation_node) for frame in range(count)]
+        frame = next((n for n in range(count) if n not in made or made[n][0] != edit_state(before[n])), None)
+        if frame is None:
+            break
+        state, volume_node = edit_state(before[frame]), sequence_node.GetNthDataNode(frame)
+        arguments = (labels[..., frame], volume_node, convention, before[frame], closed_surface, smoothing)
+        share = len(made) / (count + 1), (len(made) + 1) / (count + 1)
+        segmentation = yield from part_of(share, segmentation_in_pieces(*arguments))
+        made[frame] = state, _node_of(segmentation, volume_node)
+        yield share[1]
+    _check_fit(labels, sequence_node)
+    result = _add_frames([made[frame][1] for frame in range(count)], sequence_node, segmentation_node)
+    while before:
+        yield 1.0
+        before.pop()
+    return result
+
+
+def _check_fit(labels: np.ndarray, sequence_node: slicer.vtkMRMLSequenceNode) -> None:
+    name = sequence_node.GetName()
+    if sequence_node.GetScene() is None:
+        raise CardiacSegError(f"sequence '{name}' is in the scene no more; load it again and segment it")
+    frames, _ = _frames(sequence_node)
+    shape = (*frames[0].shape, len(frames))
+    if labels.shape != shape:
+        raise CardiacSegError(
+            f"labels of {labels.shape} voxels do not fit sequence '{name}' of {shape}; segment this sequence itself"
+        )
 
 
 def _check_proxy(
@@ -296,43 +316,54 @@ def _check_proxy(
         )
 
 
+def _segmentation_before(
+    frame: int,
+    earlier: slicer.vtkMRMLSequenceNode | None,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
+) -> slicer.vtkSegmentation | None:
+    """What holds the segments that a person added to a frame."""
+    node = earlier.GetNthDataNode(frame) if earlier is not None else segmentation_node
+    return node.GetSegmentation() if node is not None else None
+
+
+def _node_of(
+    segmentation: slicer.vtkSegmentation, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationNode:
+    """A node, in no scene, with a segmentation on the grid of a volume."""
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetAndObserveSegmentation(segmentation)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    return node
+
+
+def _add_frames(
+    frames: Sequence[slicer.vtkMRMLSegmentationNode],
+    sequence_node: slicer.vtkMRMLSequenceNode,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
+) -> tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]:
+    """Show finished frames in the scene."""
+    if segmentation_node is not None and segmentation_node.GetScene() is None:
+        segmentation_node = None  # removed while the frames were made
+    with _undone_on_failure(sequence_node.GetScene()):
+        browser, volume_node = _shown_cine(sequence_node)
+        sequence = segmentation_sequence_of(sequence_node) or _add_result(sequence_node, volume_node)
+        _put_frames(sequence, sequence_node, frames, browser)
+        proxy = _result_proxy(browser, sequence, volume_node, segmentation_node)
+    return sequence, proxy
+
+
 def _shown_cine(
     sequence_node: slicer.vtkMRMLSequenceNode,
 ) -> tuple[slicer.vtkMRMLSequenceBrowserNode, slicer.vtkMRMLScalarVolumeNode]:
     """The browser of a cine and the volume that shows it, each made where it is missing."""
     browser = browser_of(sequence_node)
     if browser is None:
-        browser = _add_browser(sequence_node.GetScene(), sequence_node.GetName())
+        browser = add_browser(sequence_node.GetScene(), sequence_node.GetName())
     if browser.GetProxyNode(sequence_node) is None:
         browser.AddSynchronizedSequenceNode(sequence_node)
         browser.SetSelectedItemNumber(max(0, browser.GetSelectedItemNumber()))
-        _update_proxies(browser)
-    return browser, browser.GetProxyNode(sequence_node)
-
-
-def _segmentations(
-    labels: np.ndarray,
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-    convention: Mapping[str, int],
-    earlier: slicer.vtkMRMLSequenceNode | None,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
-    closed_surface: bool,
-) -> Iterator[slicer.vtkMRMLSegmentationNode]:
-    """A segmentation, in no scene, for each frame."""
-    for frame in range(labels.shape[3]):
-        before = earlier.GetNthDataNode(frame) if earlier is not None else segmentation_node
-        node = slicer.vtkMRMLSegmentationNode()
-        node.SetAndObserveSegmentation(
-            segmentation_of_labels(
-                labels[..., frame],
-                volume_node,
-                convention,
-                before.GetSegmentation() if before is not None else None,
-                closed_surface,
-            )
-        )
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-        yield node
+        update_proxies(browser)
+    return browser, proxy_of(sequence_node)
 
 
 def _add_result(
@@ -346,13 +377,13 @@ def _add_result(
     return sequence
 
 
-def _with_frames(
+def _put_frames(
     sequence: slicer.vtkMRMLSequenceNode,
     cine: slicer.vtkMRMLSequenceNode,
     frames: Sequence[slicer.vtkMRMLSegmentationNode],
     browser: slicer.vtkMRMLSequenceBrowserNode,
-) -> slicer.vtkMRMLSequenceNode:
-    """The sequence with those frames, and no others, at the index values of the cine."""
+) -> None:
+    """Give a sequence those frames, and no others, at the index values of the cine."""
     modifying = browser.StartModify(), sequence.StartModify()
     sequence.SetIndexName(cine.GetIndexName())
     sequence.SetIndexUnit(cine.GetIndexUnit())
@@ -361,11 +392,13 @@ def _with_frames(
     values = _index_values(cine)
     if _index_values(sequence) != values:
         sequence.RemoveAllDataNodes()
+        empty = slicer.vtkMRMLSegmentationNode()
+        for value in values:
+            sequence.SetDataNodeAtValue(empty, value)
     for node, value in zip(frames, values):
-        sequence.SetDataNodeAtValue(node, value)
+        sequence.UpdateDataNodeAtValue(node, value, True)  # taken over: a copy of each takes long
     sequence.EndModify(modifying[1])
     browser.EndModify(modifying[0])
-    return sequence
 
 
 def _index_values(sequence_node: slicer.vtkMRMLSequenceNode) -> list[str]:
@@ -387,8 +420,7 @@ def _result_proxy(
     if proxy.GetDisplayNode() is None:
         proxy.CreateDefaultDisplayNodes()
     proxy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    _browse(browser, sequence, proxy)
-    browser.SetSaveChanges(sequence, True)
+    browse(browser, sequence, proxy, save_changes=True)
     proxy.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     if earlier is not None and earlier is not proxy:
         scene.RemoveNode(earlier.GetDisplayNode())

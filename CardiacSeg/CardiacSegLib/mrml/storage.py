@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import slicer
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
+from CardiacSegLib.mrml.sequences import update_results
 
 
 def create_scene() -> slicer.vtkMRMLScene:
@@ -19,6 +25,7 @@ def create_scene() -> slicer.vtkMRMLScene:
     application.GetColorLogic().AddDefaultColorNodes()
     segmentations = slicer.vtkSlicerSegmentationsModuleLogic()
     segmentations.SetMRMLScene(scene)
+    scene.RegisterNodeClass(slicer.vtkMRMLSequenceBrowserNode())  # or one in a file would not be known
     # A logic takes its nodes along when it goes, the default color tables among them: the scene has to keep them.
     scene.logics = (application, segmentations)
     return scene
@@ -90,3 +97,65 @@ def save_segmentation(segmentation_node: slicer.vtkMRMLSegmentationNode, path: s
         if not storage.WriteData(segmentation_node):
             raise CardiacSegError(f"{path}: cannot be written; check that its disk is not full")
     return path
+
+
+def save_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
+    """Write a scene with all its data as one file.
+
+    Args:
+        scene: what to write.
+        path: ends in ``.mrb``; an existing file is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        CardiacSegError: where the path has another extension or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".mrb":
+        raise CardiacSegError(f"{path} does not end in .mrb; name the file of a scene so")
+    with replacing(path) as partial, TemporaryDirectory(prefix="CardiacSeg-") as folder, _cached(scene):
+        file = Path(folder, path.name)  # what is in it is named after it
+        if not scene.WriteToMRB(str(file)):
+            raise CardiacSegError(f"{path}: cannot be written; check that its disk is not full")
+        shutil.copyfile(file, partial)
+    return path
+
+
+def load_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
+    """Add all that a file of :func:`save_scene`, or of Slicer, holds to a scene.
+
+    Raises:
+        CardiacSegError: where the file is missing or cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CardiacSegError(f"{path} does not exist; give the path of a scene")
+    before = Path.cwd()
+    try:
+        with _cached(scene):
+            if not scene.ReadFromMRB(str(path)):
+                raise CardiacSegError(f"{path} cannot be read as a scene; check that it is a complete .mrb file")
+    finally:
+        os.chdir(before)  # a damaged file leaves this process in a folder that is no more
+    update_results(scene)
+
+
+@contextmanager
+def _cached(scene: slicer.vtkMRMLScene) -> Iterator[None]:
+    """Give a scene what it unpacks its files with, which in Slicer it has; its folder goes afterwards."""
+    if scene.GetCacheManager() is not None:
+        yield
+        return
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    manager.SetCacheManager(cache)
+    with TemporaryDirectory(prefix="CardiacSeg-") as folder:
+        cache.SetRemoteCacheDirectory(folder)
+        scene.SetCacheManager(cache)
+        scene.SetDataIOManager(manager)
+        try:
+            yield
+        finally:
+            scene.SetDataIOManager(None)
+            scene.SetCacheManager(None)

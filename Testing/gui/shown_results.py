@@ -1,0 +1,98 @@
+"""The results of the panel as a person sees and uses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+from PySide6.QtTest import QTest
+from test_responsiveness import run_until
+
+from CardiacSegLib.mrml.segmentations import add_segmentation_node
+from CardiacSegLib.mrml.sequences import add_cine, add_segmentation_sequence
+from CardiacSegLib.mrml.volumes import add_volume_node
+from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
+
+PATIENCE = 60
+
+
+def small_heart() -> Phantom:
+    """Twelve phases of ten slices."""
+    return make_phantom(PhantomOptions(frames=12, spacing=(1.8, 1.8, 10.0), size=(96, 96)))
+
+
+def show_volume(panel: Any, image: np.ndarray, labels: np.ndarray, affine: np.ndarray, name: str = "heart") -> Any:
+    """Choose a labeled volume in the panel; the section, when all is measured."""
+    panel.results.ui.resultsCollapsibleButton.collapsed = False
+    volume = add_volume_node(slicer.mrmlScene, image, affine, name)
+    panel._parameterNode.segmentation = add_segmentation_node(labels, volume)
+    return measured(panel.results)
+
+
+def show_cine(panel: Any, heart: Phantom, labels: np.ndarray | None = None) -> Any:
+    """Leave the panel as after a click on Segment that gave these labels; the section, when all is measured."""
+    panel.results.ui.resultsCollapsibleButton.collapsed = False
+    cine = add_cine(slicer.mrmlScene, heart.image, heart.affine, "heart", heart.frame_times)
+    segmentation = add_segmentation_sequence(heart.labels if labels is None else labels, cine)[1]
+    panel._parameterNode.segmentation = segmentation
+    panel.results.show(segmentation)
+    return measured(panel.results)
+
+
+def measured(section: Any) -> Any:
+    """Let the section show what there is to show, and give it back."""
+    run_until(lambda: not section.isMeasuring, PATIENCE)
+    return section
+
+
+def cells(widget: Any) -> list[list[str]]:
+    """What can be read in a table, line by line; hidden columns cannot."""
+    columns = [column for column in range(widget.columnCount) if not widget.isColumnHidden(column)]
+    return [[widget.item(row, column).text().strip() for column in columns] for row in range(widget.rowCount)]
+
+
+def table(section: Any, name: str = "resultsTable") -> dict[tuple[str, str], list[str]]:
+    """Of each measure, by the group that it stands in, what stands behind it."""
+    found, group = {}, ""
+    for measure, *values in cells(getattr(section.ui, name)):
+        if any(values):
+            found[group, measure] = values
+        else:
+            group = measure
+    return found
+
+
+def value(section: Any, group: str, measure: str) -> float:
+    return float(table(section)[group, measure][0].split()[0])
+
+
+def choose(comboBox: Any, index: int) -> None:
+    """Choose an item as a person does, who sees the list."""
+    comboBox.setCurrentIndex(index)
+    comboBox.activated.emit(index)
+
+
+def unfold(groupBox: Any) -> None:
+    """Click the mark of a group that is folded."""
+    slicer.app.processEvents()
+    QTest.mouseClick(groupBox, qt.Qt.LeftButton, qt.Qt.NoModifier, qt.QPoint(9, 9))
+    slicer.app.processEvents()
+    assert not groupBox.collapsed
+
+
+def enter(lineEdit: Any, text: str) -> None:
+    """Type a text in place of what stands there."""
+    lineEdit.selectAll()
+    QTest.keyClicks(lineEdit, text)
+
+
+def clear(node: Any, segment: str) -> None:
+    """Remove all that is drawn of a segment, as Segment Editor does."""
+    assert slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment)
+
+
+def nodes(kind: str) -> list[Any]:
+    """The nodes of the scene of a class."""
+    return slicer.util.getNodesByClass(kind)
