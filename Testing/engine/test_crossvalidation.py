@@ -71,7 +71,7 @@ def finished(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def summary(finished: Path) -> dict[str, Any]:
-    return json.loads((finished / "summary.json").read_text())
+    return json.loads((finished / "summary.json").read_text(encoding="utf-8"))
 
 
 def weights(run_folder: Path) -> dict[str, torch.Tensor]:
@@ -107,7 +107,7 @@ class TestACrossValidation:
         assert set(summary["roc"]) == {"LV", "MYO", "RV"}
         assert (finished / "report.html").stat().st_size > 10_000
         assert (summary["model_card"]["name"], summary["model_card"]["folds"]) == ("small", FOLDS)
-        assert str(finished) not in (finished / "summary.json").read_text()
+        assert str(finished) not in (finished / "summary.json").read_text(encoding="utf-8")
 
     def test_goes_forward_only_and_says_where_it_is(self, finished):
         events, _ = read_events(finished / "printed.jsonl")
@@ -137,8 +137,10 @@ class TestOneThatIsKilled:
         events, _ = read_events(folder / "fold1" / "events.jsonl")
         assert [event["name"] for event in events if event.get("name") == "resume"] == ["resume"]
         assert (folder / "fold0" / "bundle" / "models" / "model.pt").stat().st_mtime_ns == first
-        assert (folder / "folds.json").read_text() == (finished / "folds.json").read_text()
-        assert json.loads((folder / "summary.json").read_text())["cases"] == 8
+        assert (folder / "folds.json").read_text(encoding="utf-8") == (finished / "folds.json").read_text(
+            encoding="utf-8"
+        )
+        assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["cases"] == 8
         config = replace(a_config, epochs=6, validations=3)
         cross_validate(config, tmp_path / "unbroken", Listener(), only_fold=1)
         ours, theirs = weights(folder / "fold1"), weights(tmp_path / "unbroken" / "fold1")
@@ -157,14 +159,17 @@ class TestOneThatGoesOn:
         shutil.copytree(a_dataset, data)
         shutil.copytree(finished, folder)
         shutil.rmtree(folder / "fold1")
-        folds, first = (folder / "folds.json").read_text(), read_events(folder / "fold0" / "events.jsonl")
+        folds, first = (
+            (folder / "folds.json").read_text(encoding="utf-8"),
+            read_events(folder / "fold0" / "events.jsonl"),
+        )
         (data / "patient000").mkdir()
         for path in (data / "patient001").iterdir():
             shutil.copy(path, data / "patient000" / path.name.replace("patient001", "patient000"))
         config = going_on(folder, None, {"dataset": str(data)})
         summary, place = cross_validate(config, folder, Listener())
         assert (place, summary["patients"]) == (folder, 4)
-        assert (folder / "folds.json").read_text() == folds
+        assert (folder / "folds.json").read_text(encoding="utf-8") == folds
         assert {row.patient for row in read_metrics(folder / "metrics.csv")} == {f"patient00{n}" for n in range(1, 5)}
         assert read_events(folder / "fold0" / "events.jsonl") == first
         new, old = weights(folder / "fold1"), weights(finished / "fold1")

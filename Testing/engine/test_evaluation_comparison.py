@@ -175,14 +175,14 @@ class TestTheCommand:
         models = ["--model", str(tmp_path / "first" / "bundle"), str(tmp_path / "second" / "bundle")]
         output = tmp_path / "out"
         assert main(["evaluate", "--dataset", str(tmp_path / "data"), *models, "--output", str(output)]) == 0
-        comparison = json.loads((output / "comparison.json").read_text())
+        comparison = json.loads((output / "comparison.json").read_text(encoding="utf-8"))
         assert comparison["models"] == ["by-chance", "by-chance-2"]
         assert {row["difference"] for row in comparison["differences"]} == {0.0}
         for name in comparison["models"]:
             assert (output / name / "report.html").is_file()
         page = capsys.readouterr().out.splitlines()[-1]
         assert Path(page).parent == output
-        assert "by-chance-2" in Path(page).read_text()
+        assert "by-chance-2" in Path(page).read_text(encoding="utf-8")
 
 
 FACTS = {

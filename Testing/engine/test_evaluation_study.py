@@ -71,7 +71,7 @@ def evaluation(dataset: Path, a_bundle: Bundle, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def summary(evaluation: Path) -> dict[str, Any]:
-    return json.loads((evaluation / "summary.json").read_text())
+    return json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
 
 
 def write_predictions(folder: Path, cases: list[Case], shift: int = 1, convention: dict[str, int] = ACDC) -> Path:
@@ -86,7 +86,7 @@ def write_predictions(folder: Path, cases: list[Case], shift: int = 1, conventio
 
 class TestTheTable:
     def test_has_a_row_for_each_case_and_structure(self, evaluation):
-        lines = (evaluation / "metrics.csv").read_text().splitlines()
+        lines = (evaluation / "metrics.csv").read_text(encoding="utf-8").splitlines()
         assert lines[0] == COLUMNS
         rows = read_metrics(evaluation / "metrics.csv")
         wanted = [(f"patient{n:03d}_{phase}", name) for n in (1, 2, 3) for phase in ("ED", "ES") for name in CANONICAL]
@@ -214,10 +214,10 @@ class TestTheCommand:
         assert warning in printed.err
         assert "| all | " in printed.out
         assert printed.out.splitlines()[-1] == str(tmp_path / "report.html")
-        summary = json.loads((tmp_path / "summary.json").read_text())
+        summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
         assert summary["trained_on"] == ["patient001"]
         assert warning in summary["warnings"][0]
-        assert "WAS TRAINED ON" in (tmp_path / "report.html").read_text()
+        assert "WAS TRAINED ON" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
     def test_leaves_them_out_when_asked(self, dataset, a_trained_bundle, tmp_path, capsys):
         assert run(dataset, tmp_path, "--model", a_trained_bundle.folder, "--held-out") == 0
@@ -305,7 +305,7 @@ class TestLabelsOfSomebodyElse:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         assert result.returncode == 0, result.stderr
-        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
         assert (summary["model"], summary["roc"], summary["warnings"]) == ("theirs", {}, [])
         assert summary["scores"]["all"]["mean"]["hd_mm"]["mean"] == 3.0
         assert summary["agreement"]["RVEF"]["mae"] == 0

@@ -159,7 +159,7 @@ class TestARun:
         assert not (run.folder / "process.json").exists()
 
     def test_is_the_only_one_in_its_folder_and_interrupted_when_it_is_killed(self, options, tmp_path):
-        long_run = [*options, "--epochs", "5000"]
+        long_run = [*options, "--epochs", "5000", "--compile", "never"]
         run = started_by_a_process_that_ends(long_run, tmp_path / "mine")
         wait_until(lambda: run.state == "running")
         with pytest.raises(CardiacSegError, match="the run is at work"):

@@ -107,7 +107,7 @@ class TestRuns:
         assert panel.segment.ui.modelComboBox.findText("mine") >= 0
 
     def test_a_run_outlives_the_panel_and_is_found_again(self, train, panel, click, wait_until):
-        train.ui.epochsSpinBox.setValue(100000)
+        train.ui.epochsSpinBox.setValue(400)
         start(train, click, wait_until)
         slicer.util.selectModule("")
         slicer.util.selectModule("CardiacSeg")
@@ -121,7 +121,7 @@ class TestRuns:
         again.close()
 
     def test_stop_saves_and_resume_goes_on(self, train, click, wait_until):
-        train.ui.epochsSpinBox.setValue(100000)
+        train.ui.epochsSpinBox.setValue(400)
         start(train, click, wait_until)
         click(train.ui.stopButton)
         wait_until(train.ui.resumeButton.isEnabled, PATIENCE)
