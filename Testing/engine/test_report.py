@@ -124,6 +124,18 @@ def test_a_measure_of_which_a_patient_has_none_says_so(page: Page) -> None:
     assert patients["LVESV"] == "4"
 
 
+def test_each_goal_says_whether_it_is_met_and_who_is_the_reason_if_not(page: Page, summary: dict) -> None:
+    rows = {row[0]: row[1:] for row in page.tables["goals"][1:]}
+    goals = {goal["title"]: goal for goal in summary["goals"]}
+    assert list(rows) == list(goals)
+    assert {True, False} == {goal["met"] for goal in goals.values()}
+    for title, (limit, found, verdict) in rows.items():
+        goal = goals[title]
+        assert (limit, found) == (f"{goal['limit']:.1f} {goal['unit']}", f"{goal['value']:.2f} {goal['unit']}")
+        assert verdict == ("met" if goal["met"] else f"missed , {goal['why']}")
+        assert goal["met"] or "patient00" in verdict
+
+
 def test_groups_have_the_figures_of_the_summary(page: Page, summary: dict) -> None:
     rows = {row[0]: row[1:] for row in page.tables["by-patient-group"][1:]}
     assert list(rows) == ["DCM", "NOR"]

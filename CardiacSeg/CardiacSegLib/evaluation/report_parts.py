@@ -64,6 +64,7 @@ def parts(evaluation: Evaluation) -> dict[str, Any]:
         "scores": _score_table(evaluation, metrics),
         "distribution": _distribution(evaluation, metrics),
         "agreement": _agreement(evaluation),
+        "goals": summary.get("goals", []),
         "groups": list(_groups(evaluation, metrics)),
         "confusion": _confusion(summary),
         "roc": _roc(summary),
@@ -305,6 +306,8 @@ def _definitions(summary: Mapping[str, Any], metrics: Mapping[str, Metric]) -> I
     yield "Mean", wording.MEANS
     if summary["agreement"]:
         yield "MAE, bias, limits of agreement", wording.AGREEMENT
+    if summary.get("goals"):
+        yield "Goals", wording.GOALS
     if summary.get("confusion"):
         yield "Pixel accuracy, mean IoU", wording.VOXELS
     if summary.get("roc"):

@@ -16,6 +16,7 @@ from CardiacSegLib.anatomy import LabelConvention, relabel
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.agreement import volume_rows
+from CardiacSegLib.evaluation.goals import goals_found
 from CardiacSegLib.evaluation.overlap import EMPTINESS, confusion_matrix, emptiness, structure_names
 from CardiacSegLib.evaluation.roc import VoxelCounts
 from CardiacSegLib.evaluation.scores import score_case
@@ -173,6 +174,7 @@ class _Study:
         volumes = volume_rows(self._rows)
         summary = summarize(self._findings(volumes, about.fold_of))
         summary |= {
+            "goals": [found._asdict() for found in goals_found(self._rows, volumes)],
             "dataset": about.dataset,
             "command": about.command,
             "model_card": dict(about.card),

@@ -27,6 +27,8 @@ of a case. ``null`` stands for what is undefined.
                      the labels; these have no distances
 ``agreement``        {MEASURE: {"unit", "n", "missing", "mae", "bias", "sd", "limits": [low, high], "r"}}
 ``agreement_by_group``, ``agreement_by_vendor``: {GROUP: as ``agreement``}
+``goals``            [{"title", "unit", "limit", "value", "met", "why"}], see :mod:`.goals`; empty where the set is
+                     not of ventricles at ED and ES
 ``confusion``        {"labels": ["background", STRUCTURE, ...], "counts": rows of the reference, columns of the labels}
 ``mean_iou``         over all voxels and classes, background included (:func:`.overlap.mean_iou`)
 ``pixel_accuracy``   the share of all voxels that are right, background included
@@ -212,7 +214,9 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The figures that people look for first, as tables in Markdown."""
-    return "\n\n".join(filter(None, (_dice_text(summary), _metric_text(summary), _agreement_text(summary))))
+    return "\n\n".join(
+        filter(None, (_dice_text(summary), _metric_text(summary), _agreement_text(summary), _goals_text(summary)))
+    )
 
 
 def _dice_text(summary: Mapping[str, Any]) -> str:
@@ -258,6 +262,20 @@ def _agreement_text(summary: Mapping[str, Any]) -> str:
         for measure, found in summary["agreement"].items()
     ]
     return _markdown(["measure", "patients", "MAE", "bias", "limits of agreement", "r"], rows) if rows else ""
+
+
+def _goals_text(summary: Mapping[str, Any]) -> str:
+    """Each goal, whether it is met, and if not, why."""
+    rows = [
+        [
+            found["title"],
+            f"at most {found['limit']:.1f} {found['unit']}",
+            f"{found['value']:.2f} {found['unit']}",
+            "met" if found["met"] else f"missed, {found['why']}",
+        ]
+        for found in summary.get("goals", [])
+    ]
+    return _markdown(["goal", "limit", "found", ""], rows) if rows else ""
 
 
 def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -95,6 +95,10 @@ AGREEMENT = (
     "and their mean ± 1.96 standard deviations (Bland and Altman, Lancet 1986). r is Pearson's correlation. "
     "Differences of ejection fractions are percentage points."
 )
+GOALS = (
+    "What CardiacSeg wants of a model of the ventricles on patients that it was not trained on. Where one is missed, "
+    "the patients without whom the figure would be smallest are named, three at most."
+)
 VOXELS = (
     "Over all voxels of all cases, background included: the share that has the label of the reference, and the mean "
     "over the classes of intersection over union. Each row of the confusion matrix adds up to 100 %."
