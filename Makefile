@@ -14,10 +14,10 @@ STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip install --constraint Testing/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long lists clean
+.PHONY: help venv demo test test-long screenshots lists clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Make the environment in .venv, with the command cardiacseg in it.
 
@@ -43,6 +43,9 @@ test: $(STAMP) ## Check style, import rules and behavior.
 
 test-long: $(STAMP) ## Run the tests that train or measure for minutes.
 	$(BIN)/pytest -m long
+
+screenshots: $(STAMP) ## Take pictures of every section of the panel, into demo/ or into OUTPUT=FOLDER.
+	CARDIACSEG_SCREENSHOTS="$(OUTPUT)" $(BIN)/pytest -m "long or not long" Testing/gui/test_screenshots.py
 
 lists: $(STAMP) ## Write the lists of files that ship, after adding or removing one.
 	$(BIN)/python Testing/engine/shipped_files.py

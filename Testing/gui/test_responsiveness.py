@@ -1,4 +1,7 @@
-"""How long the panel is blocked, and what a warm click costs beside the network: ``pytest -s`` prints both."""
+"""How long the panel is blocked, and what a warm click costs beside the network.
+
+``pytest -s -m "long or not long" Testing/gui/test_responsiveness.py`` prints both, for a cine and for training too.
+"""
 
 from __future__ import annotations
 
@@ -144,6 +147,7 @@ def test_segmenting_never_blocks_the_panel(panel, a_stack):
     assert warm <= BLOCKED
 
 
+@pytest.mark.long
 def test_segmenting_a_cine_never_blocks_the_panel(panel, a_cine):
     assert a_cine.GetNumberOfDataNodes() == 20
     cold = segment(panel)[1]
@@ -167,6 +171,7 @@ def test_cancel_never_blocks_the_panel(panel, a_stack):
     assert longest <= BLOCKED
 
 
+@pytest.mark.long
 def test_training_never_blocks_the_panel(panel, tmp_path: Path):
     for number in range(1, 6):
         write_acdc_patient(tmp_path / "cases" / f"patient{number:03d}", seed=number)

@@ -1,4 +1,4 @@
-"""Pictures of every section with real results: ``CARDIACSEG_SCREENSHOTS=OUT pytest Testing/gui/test_screenshots.py``.
+"""Pictures of every section with real results: ``make screenshots OUTPUT=FOLDER``.
 
 They are for people to look at; what can be said by rule is asserted: nothing is wider than the panel, no text is cut.
 """
@@ -61,6 +61,7 @@ def test_the_panel_as_it_opens(panel, screenshot):
     look(panel, screenshot, "panel-empty")
 
 
+@pytest.mark.long
 def test_segmenting(panel, module, screenshot, click, wait_until):
     panel._parameterNode.inputVolume = module.loadPhantomCine()
     unfold(panel, "segment", "results")
@@ -106,6 +107,7 @@ def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "hearts"
 
 
+@pytest.mark.long
 def test_training(panel, cases, tmp_path, screenshot, click, wait_until):
     unfold(panel, "train")
     ui = panel.train.ui
@@ -126,6 +128,7 @@ def test_training(panel, cases, tmp_path, screenshot, click, wait_until):
             run.kill()
 
 
+@pytest.mark.long
 def test_evaluating(panel, cases, tmp_path, screenshot, click, wait_until):
     for number in (4, 5):  # three are enough to look at
         shutil.rmtree(f"{cases}/patient{number:03d}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import slicer
@@ -41,8 +43,10 @@ def a_geometry(request: pytest.FixtureRequest) -> tuple[tuple[int, int, int], np
 
 
 @pytest.fixture
-def a_scene() -> slicer.vtkMRMLScene:
-    return create_scene()
+def a_scene() -> Iterator[slicer.vtkMRMLScene]:
+    scene = create_scene()
+    yield scene
+    scene.Clear(True)  # it and its logics hold each other: what is left in it would stay, and slow the tests to come
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ def study_scene(heart, tmp_path_factory):
         assert command.error is None, command.log
     fill_picture_node(picture, file)
     show_frame(cine, 4)
-    return scene
+    yield scene
+    scene.Clear(True)
 
 
 def add_chart(scene, measured: Measured, chart=None):
@@ -61,7 +62,8 @@ def loaded(study_scene, tmp_path_factory):
     file = save_scene(study_scene, tmp_path_factory.mktemp("saved") / "heart.mrb")
     scene = create_scene()
     load_scene(scene, file)
-    return scene
+    yield scene
+    scene.Clear(True)
 
 
 def only(scene, kind: str):
