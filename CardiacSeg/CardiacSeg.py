@@ -32,8 +32,9 @@ from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.pictures import register_layouts
 from CardiacSegLib.mrml.pieces import Pieces, Work
+from CardiacSegLib.mrml.segmentation_sequences import segmentation_sequence_in_pieces, update_results
 from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node, segmentation_node_in_pieces
-from CardiacSegLib.mrml.sequences import cine_in_pieces, segmentation_sequence_in_pieces, update_results
+from CardiacSegLib.mrml.sequences import cine_in_pieces
 from CardiacSegLib.mrml.terminology import load_terminology
 from CardiacSegLib.mrml.volumes import image_from_volume_node
 from CardiacSegLib.terminology import terminology_entry

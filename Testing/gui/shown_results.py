@@ -10,8 +10,9 @@ import slicer
 from PySide6.QtTest import QTest
 from test_responsiveness import run_until
 
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
-from CardiacSegLib.mrml.sequences import add_cine, add_segmentation_sequence
+from CardiacSegLib.mrml.sequences import add_cine
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
 

@@ -7,8 +7,9 @@ import slicer
 from other_modules import add_other_modules
 
 from CardiacSegLib.mrml.browsers import proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
-from CardiacSegLib.mrml.sequences import add_cine, add_segmentation_sequence, show_frame, shown_frame
+from CardiacSegLib.mrml.sequences import add_cine, show_frame, shown_frame
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
 

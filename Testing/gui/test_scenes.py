@@ -11,15 +11,9 @@ import slicer
 
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.mrml.browsers import browser_of, proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence, cine_of, segmentation_sequence_of
 from CardiacSegLib.mrml.segmentations import add_segmentation_node, labels_from_segmentation_node
-from CardiacSegLib.mrml.sequences import (
-    add_cine,
-    add_segmentation_sequence,
-    cine_of,
-    segmentation_sequence_of,
-    show_frame,
-    shown_frame,
-)
+from CardiacSegLib.mrml.sequences import add_cine, show_frame, shown_frame
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
 

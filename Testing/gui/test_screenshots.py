@@ -18,7 +18,7 @@ from shown_results import choose, measured
 from CardiacSegLib.gui.section import showStatus
 from CardiacSegLib.jobs.runs import find_runs
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
-from CardiacSegLib.mrml.sequences import add_segmentation_sequence
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import make_phantom
 from phantoms import write_acdc_patient

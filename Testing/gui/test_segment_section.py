@@ -16,8 +16,9 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.browsers import proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.segmentation_sequences import segmentation_sequence_of
 from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node
-from CardiacSegLib.mrml.sequences import add_cine, segmentation_sequence_of, show_frame
+from CardiacSegLib.mrml.sequences import add_cine, show_frame
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
 

@@ -13,7 +13,8 @@ from test_responsiveness import BLOCKED, Heartbeat, best_of, run_until
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.grids import LabelStore
 from CardiacSegLib.mrml.pictures import PICTURE_AND_PLOT_LAYOUT, PICTURE_LAYOUT
-from CardiacSegLib.mrml.sequences import add_segmentation_sequence, show_frame
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
+from CardiacSegLib.mrml.sequences import show_frame
 from CardiacSegLib.phantom import make_phantom
 
 

@@ -15,7 +15,8 @@ from CardiacSegLib.mrml.browsers import browser_of, proxy_of, sequence_of_proxy
 from CardiacSegLib.mrml.pictures import fill_picture_node
 from CardiacSegLib.mrml.plots import fill_curves
 from CardiacSegLib.mrml.results import study_curve, table_rows
-from CardiacSegLib.mrml.sequences import add_cine, add_segmentation_sequence, cine_of, show_frame, shown_frame
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence, cine_of
+from CardiacSegLib.mrml.sequences import add_cine, show_frame, shown_frame
 from CardiacSegLib.mrml.storage import create_scene, load_scene, save_scene
 from CardiacSegLib.mrml.studies import Measured, measure_sequence
 from CardiacSegLib.mrml.tables import add_table_node

@@ -11,8 +11,9 @@ import pytest
 from CardiacSegLib.anatomy import CAMUS
 from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.mrml.results import csv_text, study_curve, tab_text, table_rows
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
-from CardiacSegLib.mrml.sequences import add_cine, add_segmentation_sequence
+from CardiacSegLib.mrml.sequences import add_cine
 from CardiacSegLib.mrml.studies import Measured, Person, measure_segmentations, measure_sequence
 from CardiacSegLib.mrml.tables import HEADER, Row, add_table_node
 from CardiacSegLib.mrml.volumes import add_volume_node

@@ -11,16 +11,18 @@ from CardiacSegLib.anatomy import ACDC, CANONICAL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import browser_of, proxy_of, sequence_of_proxy
 from CardiacSegLib.mrml.pieces import Work, finished
+from CardiacSegLib.mrml.segmentation_sequences import (
+    add_segmentation_sequence,
+    cine_of,
+    segmentation_sequence_in_pieces,
+    segmentation_sequence_of,
+)
 from CardiacSegLib.mrml.segmentations import add_segmentation_node, labels_from_segmentation_node
 from CardiacSegLib.mrml.sequences import (
     add_cine,
-    add_segmentation_sequence,
     cine_from_sequence_node,
     cine_in_pieces,
-    cine_of,
     frame_times,
-    segmentation_sequence_in_pieces,
-    segmentation_sequence_of,
     show_frame,
     shown_frame,
 )

@@ -15,8 +15,9 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import proxy_of
 from CardiacSegLib.mrml.grids import LabelStore
 from CardiacSegLib.mrml.pieces import finished
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
-from CardiacSegLib.mrml.sequences import add_cine, add_segmentation_sequence, show_frame
+from CardiacSegLib.mrml.sequences import add_cine, show_frame
 from CardiacSegLib.mrml.studies import Person, measure_segmentations, measure_sequence, sequence_in_pieces
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import PhantomOptions, make_phantom

@@ -16,19 +16,15 @@ from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.bundles import Bundle
 from CardiacSegLib.gui.requirements import TRAIN, missingPackages
 from CardiacSegLib.jobs.runs import TrainingRun
+from CardiacSegLib.mrml.browsers import browser_of, proxy_of, sequence_of_proxy
 from CardiacSegLib.mrml.cases import export_cases
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.segmentations import (
     add_segmentation_node,
     fill_segmentation_node,
     labels_from_segmentation_node,
 )
-from CardiacSegLib.mrml.sequences import (
-    add_segmentation_sequence,
-    browser_of,
-    cine_from_sequence_node,
-    proxy_of,
-    sequence_of_proxy,
-)
+from CardiacSegLib.mrml.sequences import cine_from_sequence_node
 from CardiacSegLib.mrml.storage import load_segmentation, save_segmentation
 from CardiacSegLib.mrml.terminology import load_terminology
 from CardiacSegLib.mrml.volumes import add_volume_node

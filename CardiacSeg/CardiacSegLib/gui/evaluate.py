@@ -51,10 +51,12 @@ class EvaluateSection(Section):
         self.listModels()
         for path in (self.ui.casesPathLineEdit, self.ui.evaluationPathLineEdit):
             path.connect("currentPathChanged(QString)", self.update)
-        self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluateButton)
-        self.ui.cancelEvaluationButton.connect("clicked(bool)", self.onCancelButton)
+        self.connectButtons(
+            (self.ui.evaluateButton, self.onEvaluateButton),
+            (self.ui.cancelEvaluationButton, self.onCancelButton),
+            (self.ui.reportButton, self.onReportButton),
+        )
         self.ui.casesTable.connect("cellClicked(int,int)", self.onCaseClicked)
-        self.ui.reportButton.connect("clicked(bool)", self.onReportButton)
 
     def listModels(self) -> None:
         """Fill the list of models anew, after one came or went."""

@@ -33,15 +33,14 @@ class ModelsSection(Section):
         self.ui.modelsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         prepareTable(self.ui.modelsTable)
         self.ui.modelsTable.connect("itemSelectionChanged()", self.update)
-        for button, slot in (
+        self.connectButtons(
             (self.ui.importFolderButton, self.onImportFolderButton),
             (self.ui.importZipButton, self.onImportZipButton),
             (self.ui.exportButton, self.onExportButton),
             (self.ui.modelCardButton, self.onCardButton),
             (self.ui.openModelButton, self.onOpenButton),
             (self.ui.deleteButton, self.onDeleteButton),
-        ):
-            button.connect("clicked(bool)", slot)
+        )
         self.listModels()
 
     def listModels(self, selected: str = "") -> None:

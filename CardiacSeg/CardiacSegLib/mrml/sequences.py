@@ -1,24 +1,18 @@
-"""Cines as sequences of volumes, and their labels as sequences of segmentations under the same browser."""
+"""Cines as sequences of volumes, and the frame of them that is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import slicer
 import vtk
 
-from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.mrml.browsers import add_browser, browse, browser_of, proxy_of, sequence_of_proxy, update_proxies
-from CardiacSegLib.mrml.pieces import Pieces, finished, part_of
-from CardiacSegLib.mrml.segments import edit_state, segmentation_in_pieces
+from CardiacSegLib.mrml.browsers import add_browser, browse, browser_of, update_proxies
+from CardiacSegLib.mrml.pieces import Pieces, finished
+from CardiacSegLib.mrml.undo import undone_on_failure
 from CardiacSegLib.mrml.volumes import add_volume_node, image_data, image_from_volume_node
-
-#: From the segmentations of a cine to the cine.
-_CINE_ROLE = "CardiacSeg.cine"
 
 #: Milliseconds in the units that an index may have.
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0}
@@ -41,7 +35,7 @@ def cine_from_sequence_node(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[
 
 def cine_in_pieces(sequence_node: slicer.vtkMRMLSequenceNode) -> Pieces[tuple[np.ndarray, np.ndarray]]:
     """As :func:`cine_from_sequence_node`, a frame a piece."""
-    frames, affine = _frames(sequence_node)
+    frames, affine = frames_of(sequence_node)
     # One frame after the other in memory: to weave them takes many times as long, here and when they are written.
     cine = np.empty((len(frames), *frames[0].shape[::-1]), np.result_type(*frames))
     for number, frame in enumerate(frames):
@@ -50,7 +44,7 @@ def cine_in_pieces(sequence_node: slicer.vtkMRMLSequenceNode) -> Pieces[tuple[np
     return cine.T, affine
 
 
-def _frames(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[list[np.ndarray], np.ndarray]:
+def frames_of(sequence_node: slicer.vtkMRMLSequenceNode) -> tuple[list[np.ndarray], np.ndarray]:
     """Views of the frames, each (I, J, K), and the affine of all; raises as :func:`cine_from_sequence_node` does."""
     frames = [_frame_image(sequence_node, frame) for frame in range(sequence_node.GetNumberOfDataNodes())]
     if not frames:
@@ -86,37 +80,10 @@ def frame_times(sequence_node: slicer.vtkMRMLSequenceNode) -> np.ndarray | None:
     """Time of each frame (T,), ms; None where the index is not numbers in s or ms."""
     factor = _MILLISECONDS.get((sequence_node.GetIndexUnit() or "").strip().lower())
     try:
-        times = np.array([float(value) for value in _index_values(sequence_node)])
+        times = np.array([float(value) for value in index_values(sequence_node)])
     except ValueError:
         return None
     return None if factor is None or not np.isfinite(times).all() else times * factor
-
-
-def cine_of(segmentation_sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceNode | None:
-    """The cine that :func:`add_segmentation_sequence` made a sequence for."""
-    return segmentation_sequence.GetNodeReference(_CINE_ROLE)
-
-
-def segmentation_sequence_of(cine: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceNode | None:
-    """The sequence that :func:`add_segmentation_sequence` made for a cine and that is still under its browser."""
-    browser = browser_of(cine)
-    if browser is None:
-        return None
-    sequences = vtk.vtkCollection()
-    browser.GetSynchronizedSequenceNodes(sequences, True)
-    found = (sequences.GetItemAsObject(number) for number in range(sequences.GetNumberOfItems()))
-    return next((node for node in found if cine_of(node) is cine), None)
-
-
-def update_results(scene: slicer.vtkMRMLScene) -> None:
-    """After a scene was loaded: let the segmentations that show results be one with the frames that they show.
-
-    Both come from files of their own; what a person edited would be in the one and not in the other.
-    """
-    kind = "vtkMRMLSequenceNode"
-    sequences = [scene.GetNthNodeByClass(number, kind) for number in range(scene.GetNumberOfNodesByClass(kind))]
-    for browser in {browser_of(sequence) for sequence in sequences if cine_of(sequence) is not None} - {None}:
-        update_proxies(browser)
 
 
 def show_frame(sequence_node: slicer.vtkMRMLSequenceNode, frame: int) -> None:
@@ -164,7 +131,7 @@ def add_cine(
         frame_times: (T,), ms, rising; the frames are numbered from 0 without them.
 
     Returns:
-        The sequence node; :func:`proxy_of` gives the volume, :func:`browser_of` the browser.
+        The sequence node; :mod:`.browsers` tells its browser and the volume that shows a frame.
 
     Raises:
         CardiacSegError: where the array is no cine or the times do not fit it; nothing is then added.
@@ -172,7 +139,7 @@ def add_cine(
     if array.ndim != 4 or array.size == 0:
         raise CardiacSegError(f"cine '{name}' is an array of {array.shape}; it needs four dimensions (I, J, K, T)")
     values = _cine_values(name, array.shape[3], frame_times)
-    with _undone_on_failure(scene):
+    with undone_on_failure(scene):
         proxy = add_volume_node(scene, array[..., 0], affine, name)
         sequence = slicer.vtkMRMLSequenceNode()
         sequence.SetName(f"{name} sequence")
@@ -203,226 +170,6 @@ def _frame_like(volume_node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray) 
     return node
 
 
-@contextmanager
-def _undone_on_failure(scene: slicer.vtkMRMLScene) -> Iterator[None]:
-    """Where the block fails, no node that it added stays in the scene."""
-    before = _node_ids(scene)
-    try:
-        yield
-    except BaseException:
-        for node_id in _node_ids(scene) - before:
-            scene.RemoveNode(scene.GetNodeByID(node_id))
-        raise
-
-
-def _node_ids(scene: slicer.vtkMRMLScene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
-
-
-def add_segmentation_sequence(
-    labels: np.ndarray,
-    sequence_node: slicer.vtkMRMLSequenceNode,
-    convention: Mapping[str, int] = CANONICAL,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
-    closed_surface: bool = False,
-    smoothing: float = 0.5,
-) -> tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]:
-    """Add the labels of a cine as a sequence of segmentations, scrolled by the browser of the cine.
-
-    An earlier result for the same cine is replaced; segments that a person added stay, in each frame. What a person
-    edits in the frame that is shown is kept in the sequence. Where this fails, the scene is as before.
-
-    Args:
-        labels: integers (I, J, K, T) on the grid of the cine.
-        sequence_node: the cine, a sequence of volumes.
-        convention: which number in ``labels`` means which structure.
-        segmentation_node: shows the frame that is selected; the one of the earlier result, or else a new node, where
-            None.
-        closed_surface: whether to make the surfaces for the 3D view.
-        smoothing: of those surfaces, 0 (none) to 1 (strong).
-
-    Returns:
-        The sequence of segmentations and the segmentation node that shows its selected frame.
-
-    Raises:
-        CardiacSegError: where the labels do not fit the cine or the convention, a surface cannot be made, or
-            ``segmentation_node`` shows the result of another cine.
-    """
-    pieces = segmentation_sequence_in_pieces(
-        labels, sequence_node, convention, segmentation_node, closed_surface, smoothing
-    )
-    return finished(pieces)
-
-
-def segmentation_sequence_in_pieces(
-    labels: np.ndarray,
-    sequence_node: slicer.vtkMRMLSequenceNode,
-    convention: Mapping[str, int] = CANONICAL,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
-    closed_surface: bool = False,
-    smoothing: float = 0.5,
-) -> Pieces[tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]]:
-    """As :func:`add_segmentation_sequence`, a frame or the surface of one of its segments a piece.
-
-    As long as the share is below 1 the scene is as before, and stays so where the generator is closed. A person may
-    meanwhile scroll, edit and remove nodes: a frame in which segments were drawn is made again. From the share of 1 on
-    the result is in the scene; what it has replaced is freed a frame a piece.
-    """
-    _check_fit(labels, sequence_node)
-    earlier = segmentation_sequence_of(sequence_node)
-    _check_proxy(segmentation_node, earlier)
-    yield 0.0
-    count = labels.shape[3]
-    made: dict[int, tuple[Any, slicer.vtkMRMLSegmentationNode]] = {}
-    while True:
-        before = [_segmentation_before(frame, earlier, segmentation_node) for frame in range(count)]
-        frame = next((n for n in range(count) if n not in made or made[n][0] != edit_state(before[n])), None)
-        if frame is None:
-            break
-        state, volume_node = edit_state(before[frame]), sequence_node.GetNthDataNode(frame)
-        arguments = (labels[..., frame], volume_node, convention, before[frame], closed_surface, smoothing)
-        share = len(made) / (count + 1), (len(made) + 1) / (count + 1)
-        segmentation = yield from part_of(share, segmentation_in_pieces(*arguments))
-        made[frame] = state, _node_of(segmentation, volume_node)
-        yield share[1]
-    _check_fit(labels, sequence_node)
-    result = _add_frames([made[frame][1] for frame in range(count)], sequence_node, segmentation_node)
-    while before:
-        yield 1.0
-        before.pop()
-    return result
-
-
-def _check_fit(labels: np.ndarray, sequence_node: slicer.vtkMRMLSequenceNode) -> None:
-    name = sequence_node.GetName()
-    if sequence_node.GetScene() is None:
-        raise CardiacSegError(f"sequence '{name}' is in the scene no more; load it again and segment it")
-    frames, _ = _frames(sequence_node)
-    shape = (*frames[0].shape, len(frames))
-    if labels.shape != shape:
-        raise CardiacSegError(
-            f"labels of {labels.shape} voxels do not fit sequence '{name}' of {shape}; segment this sequence itself"
-        )
-
-
-def _check_proxy(
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None, earlier: slicer.vtkMRMLSequenceNode | None
-) -> None:
-    shown = sequence_of_proxy(segmentation_node) if segmentation_node is not None else None
-    if shown is not None and shown is not earlier:
-        raise CardiacSegError(
-            f"segmentation '{segmentation_node.GetName()}' shows sequence '{shown.GetName()}'; choose another or a "
-            "new segmentation"
-        )
-
-
-def _segmentation_before(
-    frame: int,
-    earlier: slicer.vtkMRMLSequenceNode | None,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
-) -> slicer.vtkSegmentation | None:
-    """What holds the segments that a person added to a frame."""
-    node = earlier.GetNthDataNode(frame) if earlier is not None else segmentation_node
-    return node.GetSegmentation() if node is not None else None
-
-
-def _node_of(
-    segmentation: slicer.vtkSegmentation, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> slicer.vtkMRMLSegmentationNode:
-    """A node, in no scene, with a segmentation on the grid of a volume."""
-    node = slicer.vtkMRMLSegmentationNode()
-    node.SetAndObserveSegmentation(segmentation)
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-    return node
-
-
-def _add_frames(
-    frames: Sequence[slicer.vtkMRMLSegmentationNode],
-    sequence_node: slicer.vtkMRMLSequenceNode,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
-) -> tuple[slicer.vtkMRMLSequenceNode, slicer.vtkMRMLSegmentationNode]:
-    """Show finished frames in the scene."""
-    if segmentation_node is not None and segmentation_node.GetScene() is None:
-        segmentation_node = None  # removed while the frames were made
-    with _undone_on_failure(sequence_node.GetScene()):
-        browser, volume_node = _shown_cine(sequence_node)
-        sequence = segmentation_sequence_of(sequence_node) or _add_result(sequence_node, volume_node)
-        _put_frames(sequence, sequence_node, frames, browser)
-        proxy = _result_proxy(browser, sequence, volume_node, segmentation_node)
-    return sequence, proxy
-
-
-def _shown_cine(
-    sequence_node: slicer.vtkMRMLSequenceNode,
-) -> tuple[slicer.vtkMRMLSequenceBrowserNode, slicer.vtkMRMLScalarVolumeNode]:
-    """The browser of a cine and the volume that shows it, each made where it is missing."""
-    browser = browser_of(sequence_node)
-    if browser is None:
-        browser = add_browser(sequence_node.GetScene(), sequence_node.GetName())
-    if browser.GetProxyNode(sequence_node) is None:
-        browser.AddSynchronizedSequenceNode(sequence_node)
-        browser.SetSelectedItemNumber(max(0, browser.GetSelectedItemNumber()))
-        update_proxies(browser)
-    return browser, proxy_of(sequence_node)
-
-
-def _add_result(
-    cine: slicer.vtkMRMLSequenceNode, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> slicer.vtkMRMLSequenceNode:
-    """An empty sequence for the segmentations of a cine."""
-    sequence = slicer.vtkMRMLSequenceNode()
-    sequence.SetName(f"{volume_node.GetName()} segmentation sequence")
-    cine.GetScene().AddNode(sequence)
-    sequence.SetNodeReferenceID(_CINE_ROLE, cine.GetID())
-    return sequence
-
-
-def _put_frames(
-    sequence: slicer.vtkMRMLSequenceNode,
-    cine: slicer.vtkMRMLSequenceNode,
-    frames: Sequence[slicer.vtkMRMLSegmentationNode],
-    browser: slicer.vtkMRMLSequenceBrowserNode,
-) -> None:
-    """Give a sequence those frames, and no others, at the index values of the cine."""
-    modifying = browser.StartModify(), sequence.StartModify()
-    sequence.SetIndexName(cine.GetIndexName())
-    sequence.SetIndexUnit(cine.GetIndexUnit())
-    sequence.SetIndexType(cine.GetIndexType())
-    sequence.SetNumericIndexValueTolerance(cine.GetNumericIndexValueTolerance())
-    values = _index_values(cine)
-    if _index_values(sequence) != values:
-        sequence.RemoveAllDataNodes()
-        empty = slicer.vtkMRMLSegmentationNode()
-        for value in values:
-            sequence.SetDataNodeAtValue(empty, value)
-    for node, value in zip(frames, values):
-        sequence.UpdateDataNodeAtValue(node, value, True)  # taken over: a copy of each takes long
-    sequence.EndModify(modifying[1])
-    browser.EndModify(modifying[0])
-
-
-def _index_values(sequence_node: slicer.vtkMRMLSequenceNode) -> list[str]:
+def index_values(sequence_node: slicer.vtkMRMLSequenceNode) -> list[str]:
+    """The value of the index at each frame, as text."""
     return [sequence_node.GetNthIndexValue(frame) for frame in range(sequence_node.GetNumberOfDataNodes())]
-
-
-def _result_proxy(
-    browser: slicer.vtkMRMLSequenceBrowserNode,
-    sequence: slicer.vtkMRMLSequenceNode,
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
-) -> slicer.vtkMRMLSegmentationNode:
-    """The node that shows the segmentations: the one given, the one there, or a new one."""
-    scene = sequence.GetScene()
-    earlier = browser.GetProxyNode(sequence)
-    proxy = segmentation_node or earlier
-    if proxy is None:
-        proxy = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume_node.GetName()} segmentation")
-    if proxy.GetDisplayNode() is None:
-        proxy.CreateDefaultDisplayNodes()
-    proxy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    browse(browser, sequence, proxy, save_changes=True)
-    proxy.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-    if earlier is not None and earlier is not proxy:
-        scene.RemoveNode(earlier.GetDisplayNode())
-        scene.RemoveNode(earlier)
-    return proxy

@@ -13,7 +13,7 @@ import slicer
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
-from CardiacSegLib.mrml.sequences import update_results
+from CardiacSegLib.mrml.segmentation_sequences import update_results
 
 
 def create_scene() -> slicer.vtkMRMLScene:

@@ -24,7 +24,8 @@ from CardiacSegLib.geometry import slice_axis
 from CardiacSegLib.jobs.studies import Contours, StudyInput
 from CardiacSegLib.mrml.grids import NUMBERS, Grid, GridLabels, LabelStore
 from CardiacSegLib.mrml.pieces import Pieces, finished, part_of
-from CardiacSegLib.mrml.sequences import cine_of, frame_times
+from CardiacSegLib.mrml.segmentation_sequences import cine_of
+from CardiacSegLib.mrml.sequences import frame_times
 from CardiacSegLib.mrml.volumes import image_from_volume_node
 
 if TYPE_CHECKING:
