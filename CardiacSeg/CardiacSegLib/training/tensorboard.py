@@ -23,5 +23,11 @@ class TensorBoard:
             return
         for name, value in row.items():
             if name != "step":
-                self._writer.add_scalar(name.replace("_", "/", 1), value, int(row["step"]))
+                self._writer.add_scalar(_tag(name), value, int(row["step"]))
         self._writer.flush()
+
+
+def _tag(name: str) -> str:
+    """A slash puts the structures of one score into one group of charts."""
+    score, _, structure = name.partition("_")
+    return f"{score}/{structure}" if score in ("dice", "iou") and structure else name
