@@ -275,7 +275,17 @@ class TestIntensities:
 
     @pytest.mark.parametrize(
         "change",
-        ["gamma", "contrast_and_brightness", "bias_field", "gain", "speckle", "blur", "low_resolution", "noise"],
+        [
+            "window",
+            "gamma",
+            "contrast_and_brightness",
+            "bias_field",
+            "gain",
+            "speckle",
+            "blur",
+            "low_resolution",
+            "noise",
+        ],
     )
     def test_keep_what_is_bright_bright_and_change_every_sample(self, change):
         changed = getattr(intensities, change)(a_bright_square(), drawn())
@@ -295,6 +305,17 @@ class TestIntensities:
         assert (changed.diff(dim=-1) > 0).all()
         middle = changed[:, 0, 0, 24]
         assert middle.min() < 1.2 < 1.8 < middle.max()
+
+    def test_a_window_cuts_off_both_ends_and_keeps_mean_and_deviation(self):
+        ramp = torch.linspace(-2, 3, 48 * 48).reshape(1, 1, 48, 48).expand(64, 1, 48, 48)
+        changed = intensities.window(ramp, drawn())
+        for statistic in (torch.mean, torch.std):
+            torch.testing.assert_close(statistic(changed, (1, 2, 3)), statistic(ramp, (1, 2, 3)), atol=1e-3, rtol=1e-3)
+        steps = changed.flatten(1).diff(dim=1)
+        assert (steps >= 0).all()
+        assert (steps[:, 0] == 0).float().mean() > 0.6
+        assert (steps[:, -1] == 0).float().mean() > 0.3
+        assert (steps[:, 48 * 20] > 0).all()
 
     def test_gain_falls_along_one_direction_and_every_one_is_drawn(self):
         images = torch.ones(256, 1, 32, 32)

@@ -41,6 +41,16 @@ def contrast_and_brightness(images: torch.Tensor, generator: torch.Generator) ->
     return images * torch.exp(_for_each(images, -0.4, 0.4, generator)) + _for_each(images, -0.3, 0.3, generator)
 
 
+def window(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """What is darker or brighter than a narrow window shows is cut off; the rest keeps its mean and deviation."""
+    deviation, mean = torch.std_mean(images, (1, 2, 3), correction=0, keepdim=True)
+    low = mean - deviation * _for_each(images, 0.4, 1.5, generator)
+    high = mean + deviation * _for_each(images, 0.6, 2.5, generator)
+    cut = torch.clamp(images, low, high)
+    left, middle = torch.std_mean(cut, (1, 2, 3), correction=0, keepdim=True)
+    return (cut - middle) * (deviation / left.clamp_min(1e-6)) + mean
+
+
 def bias_field(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """The sensitivity of a coil, which changes smoothly over the image."""
     field = smooth_field(len(images), 1, images.shape[-1], 4, generator)
@@ -93,6 +103,7 @@ def _amplified(images: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
 
 #: Each change and the share of the samples that it strikes, in this order.
 _OF_CARDIAC_MR: Sequence[tuple[float, Change]] = (
+    (0.2, window),
     (0.5, gamma),
     (0.4, bias_field),
     (0.7, contrast_and_brightness),
