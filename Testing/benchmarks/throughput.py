@@ -4,11 +4,11 @@
 
 All train the same network with the same loss, optimizer and batch on the same patients, at the same spacing and crop,
 with augmentation of the same strength: the same turns and flips, tilt, zoom, bending, gamma, bias field, brightness,
-blur, low resolution and noise, each as often; only CardiacSeg cuts intensities to a window, too. The usual pipeline is CacheDataset with dictionary transforms for each
-sample, a DataLoader with two workers, and the network as MONAI builds it: on a processor in float32, channels first.
-Beside it the same with CardiacSeg's precision and memory format, so that one sees what the data alone cost. Each is a
-process of its own; they take turns for several rounds, so that what else the machine does hits all. A ratio is that of
-the medians.
+blur, low resolution and noise, each as often; only CardiacSeg cuts intensities to a window, too. The usual pipeline is
+CacheDataset with dictionary transforms for each sample, a DataLoader with two workers, and the network as MONAI builds
+it: on a processor in float32, channels first. Beside it the same with CardiacSeg's precision and memory format, so that
+one sees what the data alone cost. Each is a process of its own; they take turns for several rounds, so that what else
+the machine does hits all. A ratio is that of the medians.
 """
 
 from __future__ import annotations
