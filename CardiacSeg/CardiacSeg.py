@@ -25,7 +25,7 @@ from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.parameter_node import CardiacSegParameterNode
-from CardiacSegLib.gui.requirements import missingPackages
+from CardiacSegLib.gui.requirements import missingPackages, purposeOfSegmenting
 from CardiacSegLib.gui.sample_data import loadPhantom, registerSampleData
 from CardiacSegLib.gui.sample_data import loadPhantomCine as loadPhantomCine  # for scripts
 from CardiacSegLib.jobs.client import WorkerClient
@@ -246,7 +246,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         Raises:
             CardiacSegError: where something is missing or the image cannot be segmented.
         """
-        ensurePackages()
+        ensurePackages(purposeOfSegmenting(str(model), device))
         self.start(imageNode, model, device, turns=turns, cleanUp=cleanUp)
         if self.isWorking:
             self._goOn(math.inf)

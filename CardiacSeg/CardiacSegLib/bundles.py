@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 METADATA = Path("configs", "metadata.json")
 INFERENCE = Path("configs", "inference.json")
 WEIGHTS = Path("models", "model.pt")
+ONNX = Path("models", "model.onnx")
 CARD = Path("docs", "README.md")
 
 DEFAULT_MODEL = "short-axis-cine"
@@ -45,6 +47,9 @@ class Bundle:
         hash: SHA-256 of the weights.
         description: one line for people.
         turns: over how many turned copies of an image its probabilities are averaged.
+        combine: the rule that follows a network of several members; empty where its output is the answer. See
+            :func:`CardiacSegLib.inference.combining.load_rule`.
+        onnx_hash: SHA-256 of the network as ONNX; empty where the bundle holds none, and only torch runs it.
     """
 
     folder: Path
@@ -54,6 +59,8 @@ class Bundle:
     hash: str
     description: str = ""
     turns: int = 1
+    combine: Mapping[str, Any] = field(default_factory=dict)
+    onnx_hash: str = ""
 
     @property
     def name(self) -> str:
@@ -78,6 +85,7 @@ class Bundle:
             convention = {str(name): int(number) for name, number in ours["labels"].items()}
             network, weights_hash = dict(inference["network_def"]), str(ours["sha256"])
             description, turns = str(metadata.get("description", "")), int(ours.get("turns", 1))
+            combine, onnx_hash = dict(ours.get("combine", {})), str(ours.get("onnx_sha256", ""))
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise CardiacSegError(
                 f"{folder / METADATA}: lacks what CardiacSeg needs ({error!r}); use a bundle that CardiacSeg wrote"
@@ -93,7 +101,7 @@ class Bundle:
                 f"{folder / METADATA}: {len(convention)} labels and the background do not fit a network of {classes} "
                 "classes; copy the model again"
             )
-        return cls(folder, grid, convention, network, weights_hash, description, turns)
+        return cls(folder, grid, convention, network, weights_hash, description, turns, combine, onnx_hash)
 
     def load_network(self) -> torch.nn.Module:
         """Build the network and load its weights, as float32 in the memory of the CPU.
@@ -102,12 +110,7 @@ class Bundle:
             CardiacSegError: where the weights are missing, changed, or do not fit the network.
         """
         path = self.folder / WEIGHTS
-        if not path.is_file():
-            raise CardiacSegError(f"{path}: the weights are missing; copy or download the model again")
-        if sha256(path) != self.hash:
-            raise CardiacSegError(
-                f"{path}: SHA-256 is not the one in {METADATA}; the file is damaged or changed, copy the model again"
-            )
+        _check_file(path, self.hash, "the weights are")
         import torch
 
         from CardiacSegLib.networks import build_network
@@ -122,6 +125,28 @@ class Bundle:
             reason = " ".join(str(error).split())[:160]
             raise CardiacSegError(f"{path}: no weights of this network ({reason}); copy the model again") from error
         return network
+
+    def onnx_file(self) -> Path:
+        """Where the network lies as ONNX, which :mod:`CardiacSegLib.inference.onnx_export` wrote.
+
+        Raises:
+            CardiacSegError: where the bundle holds none, or another than its metadata says.
+        """
+        if not self.onnx_hash:
+            raise CardiacSegError(
+                f"model {self.name} holds no ONNX; 'cardiacseg models --onnx {self.name}' writes it, or install torch"
+            )
+        _check_file(self.folder / ONNX, self.onnx_hash, "the network as ONNX is")
+        return self.folder / ONNX
+
+
+def _check_file(path: Path, expected: str, what: str) -> None:
+    if not path.is_file():
+        raise CardiacSegError(f"{path}: {what} missing; copy or download the model again")
+    if sha256(path) != expected:
+        raise CardiacSegError(
+            f"{path}: SHA-256 is not the one in {METADATA}; the file is damaged or changed, copy the model again"
+        )
 
 
 def _read_json(path: Path, folder: Path) -> dict[str, Any]:
@@ -199,8 +224,10 @@ def write_bundle(
     *,
     description: str = "",
     modality: str = "MR",
+    combine: Mapping[str, Any] | None = None,
+    tell: Callable[[str], object] = warnings.warn,
 ) -> Bundle:
-    """Write a bundle: weights in half precision, metadata, and the configuration that MONAI runs.
+    """Write a bundle: weights in half precision, metadata, the configuration that MONAI runs, and the network as ONNX.
 
     Args:
         folder: of the bundle.
@@ -212,14 +239,20 @@ def write_bundle(
         turns: over how many turned copies of an image its probabilities are averaged.
         description: one line for people; made from the structures where it is empty.
         modality: of the images.
+        combine: see :class:`Bundle`.
+        tell: is called with the reason where the network cannot become ONNX; the bundle is valid without.
     """
     import torch
 
     for part in (METADATA, WEIGHTS, CARD):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
+    (folder / ONNX).unlink(missing_ok=True)  # of a model that was here before
     with replacing(folder / WEIGHTS) as path:
         torch.save(_halved(network.state_dict()), path)
-    _write_json(folder / INFERENCE, _inference_config(definition, grid, convention, turns))
+    config = _inference_config(definition, grid, convention, turns)
+    if combine:
+        config["workflow"]["combine"] = dict(combine)
+    _write_json(folder / INFERENCE, config)
     # The metadata comes last: a folder without it is no bundle, so that a run that was cut off leaves none behind.
     description = description or f"{', '.join(convention)} in {modality} images"
     metadata = _metadata(name, description, modality, grid, convention)
@@ -230,8 +263,13 @@ def write_bundle(
         "sha256": sha256(folder / WEIGHTS),
         "training": dict(facts),
     }
+    if combine:
+        metadata["cardiacseg"]["combine"] = dict(combine)
+        _tell_members(metadata["network_data_format"]["outputs"]["pred"], int(combine["members"]))
     _write_json(folder / METADATA, metadata)
-    return Bundle.read(folder)
+    from CardiacSegLib.inference.onnx_export import try_onnx
+
+    return try_onnx(Bundle.read(folder), tell)
 
 
 def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -263,6 +301,15 @@ def add_training_facts(bundle: Bundle, facts: Mapping[str, Any]) -> dict[str, An
     metadata["cardiacseg"]["training"].update(facts)
     _write_json(path, metadata)
     return metadata
+
+
+def note_onnx(bundle: Bundle) -> Bundle:
+    """Write the hash of the ONNX file that a bundle has got into its metadata, and return the bundle as it is then."""
+    path = bundle.folder / METADATA
+    metadata = _read_json(path, bundle.folder)
+    metadata["cardiacseg"]["onnx_sha256"] = sha256(bundle.folder / ONNX)
+    _write_json(path, metadata)
+    return Bundle.read(bundle.folder)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -346,6 +393,13 @@ def _metadata(
             },
         },
     }
+
+
+def _tell_members(output: dict[str, Any], members: int) -> None:
+    """Change what metadata says of a network's output to the classes of several members, side by side."""
+    names = [f"member {member} {name}" for member in range(members) for name in output["channel_def"].values()]
+    output["num_channels"] = len(names)
+    output["channel_def"] = {str(number): name for number, name in enumerate(names)}
 
 
 def _version(package: str) -> str:

@@ -12,12 +12,18 @@ from CardiacSegLib.anatomy import CANONICAL, LV, MYO, RV
 from CardiacSegLib.bundles import Bundle, write_bundle
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image
-from CardiacSegLib.inference import devices, segmenter
+from CardiacSegLib.inference import devices
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
+from CardiacSegLib.inference.runtime import CPU_RUNTIMES, load_runtime
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.torch_runtime import TorchRuntime
 
 FLOAT32 = Device(torch.device("cpu"), torch.float32)
+
+
+def in_float32(network: torch.nn.Module) -> TorchRuntime:
+    return TorchRuntime(network, FLOAT32)
 
 
 class Brightness(torch.nn.Module):
@@ -30,7 +36,7 @@ class Brightness(torch.nn.Module):
 
 @pytest.fixture
 def a_segmenter_by_brightness() -> Segmenter:
-    return Segmenter(Brightness(), ModelGrid(1.5, 8), CANONICAL, FLOAT32)
+    return Segmenter(in_float32(Brightness()), ModelGrid(1.5, 8), CANONICAL)
 
 
 def a_heart(size: int = 48, slices: int = 5) -> np.ndarray:
@@ -82,13 +88,16 @@ class TestLabels:
             assert np.mean(labels != turn(expected)) < 0.002
 
     @pytest.mark.parametrize("slices_per_pass", [100, 10, 4])
-    def test_of_a_cine_are_those_of_its_phases_one_by_one(self, a_segmenter, a_phantom, monkeypatch, slices_per_pass):
+    @pytest.mark.parametrize("device", CPU_RUNTIMES)
+    def test_of_a_cine_are_those_of_its_phases_one_by_one(self, a_bundle, a_phantom, device, slices_per_pass):
         """To the bit, whether all three phases, two or not even one go through the network at once."""
-        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", slices_per_pass * 128 * 128)
-        labels = a_segmenter.segment(a_phantom.image, a_phantom.affine)
+        runtime = load_runtime(a_bundle, device)
+        runtime.pixels_per_pass = slices_per_pass * 128 * 128
+        segmenter = Segmenter(runtime, a_bundle.grid, a_bundle.convention)
+        labels = segmenter.segment(a_phantom.image, a_phantom.affine)
         assert labels.shape == a_phantom.image.shape
         for phase in range(a_phantom.image.shape[3]):
-            alone = a_segmenter.segment(a_phantom.image[..., phase], a_phantom.affine)
+            alone = segmenter.segment(a_phantom.image[..., phase], a_phantom.affine)
             np.testing.assert_array_equal(labels[..., phase], alone)
         assert (labels[..., 0] != labels[..., 1]).any()
 
@@ -104,11 +113,12 @@ class TestLabels:
         labels = a_segmenter_by_brightness.segment(mask, np.diag([1.5, 1.5, 8.0, 1.0]))
         np.testing.assert_array_equal(labels > 0, mask)
 
-    def test_are_the_same_whether_slices_pass_together_or_apart(self, a_bundle, a_phantom_image, monkeypatch):
-        together = Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, FLOAT32)
-        expected = together.segment(a_phantom_image.array, a_phantom_image.affine)
-        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", 2 * 128 * 128)
-        apart = together.segment(a_phantom_image.array, a_phantom_image.affine)
+    def test_are_the_same_whether_slices_pass_together_or_apart(self, a_bundle, a_phantom_image):
+        runtime = in_float32(a_bundle.load_network())
+        segmenter = Segmenter(runtime, a_bundle.grid, a_bundle.convention)
+        expected = segmenter.segment(a_phantom_image.array, a_phantom_image.affine)
+        runtime.pixels_per_pass = 2 * 128 * 128
+        apart = segmenter.segment(a_phantom_image.array, a_phantom_image.affine)
         assert np.mean(apart != expected) < 0.001
 
     def test_leave_the_image_as_it_was(self, a_segmenter, a_phantom_image):
@@ -128,7 +138,7 @@ class TestNeighbors:
                 assert images.shape[1] == 3
                 return super().forward(images[:, :1])
 
-        by_neighbor = Segmenter(OfTheSliceBefore(), ModelGrid(1.5, 8, neighbors=1), CANONICAL, FLOAT32)
+        by_neighbor = Segmenter(in_float32(OfTheSliceBefore()), ModelGrid(1.5, 8, neighbors=1), CANONICAL)
         image, affine = a_heart(), np.diag([1.5, 1.5, 8.0, 1.0])
         expected = np.zeros(image.shape, bool)
         expected[..., :-1] = image[..., 1:] > 100  # towards the feet lies the apex, and there the stack ends
@@ -138,31 +148,32 @@ class TestNeighbors:
         np.testing.assert_array_equal(by_neighbor.segment(still, affine)[..., 1] > 0, expected)
 
 
-class Recorder(torch.nn.Module):
+class Recorder:
     """A network that remembers how many slices it saw at a time."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.network, self.passes = Brightness(), []
+    described = "by hand"
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.passes.append(len(images))
-        return self.network(images)
+    def __init__(self, slices_per_pass: int) -> None:
+        self.passes: list[int] = []
+        self.pixels_per_pass = slices_per_pass * 48 * 48
+        self._network = in_float32(Brightness())
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        self.passes.append(len(batch))
+        return self._network.probabilities(batch)
 
 
 class TestPasses:
-    def test_take_slices_of_several_phases_together(self, monkeypatch):
-        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", 12 * 48 * 48)
-        recorder = Recorder()
+    def test_take_slices_of_several_phases_together(self):
+        recorder = Recorder(slices_per_pass=12)
         cine = np.stack([a_heart()] * 6, axis=-1)
-        Segmenter(recorder, ModelGrid(1.5, 8), CANONICAL, FLOAT32).segment(cine, np.diag([1.5, 1.5, 8.0, 1.0]))
+        Segmenter(recorder, ModelGrid(1.5, 8), CANONICAL).segment(cine, np.diag([1.5, 1.5, 8.0, 1.0]))
         assert recorder.passes == [10, 10, 10]
 
-    def test_of_a_large_volume_are_several_of_about_the_same_size(self, monkeypatch):
-        monkeypatch.setitem(segmenter._PIXELS_PER_PASS, "cpu", 4 * 48 * 48)
-        recorder = Recorder()
+    def test_of_a_large_volume_are_several_of_about_the_same_size(self):
+        recorder = Recorder(slices_per_pass=4)
         volume = a_heart(slices=10)
-        Segmenter(recorder, ModelGrid(1.5, 8), CANONICAL, FLOAT32).segment(volume, np.diag([1.5, 1.5, 8.0, 1.0]))
+        Segmenter(recorder, ModelGrid(1.5, 8), CANONICAL).segment(volume, np.diag([1.5, 1.5, 8.0, 1.0]))
         assert recorder.passes == [4, 3, 3]
 
 
@@ -207,7 +218,7 @@ class TestASegmenter:
         built = []
         original = Bundle.load_network
         monkeypatch.setattr(Bundle, "load_network", lambda bundle: built.append(bundle) or original(bundle))
-        loaded = Segmenter.load(a_bundle.folder, "cpu")
+        loaded = Segmenter.load(a_bundle.folder, "cpu:torch")
         for _ in range(2):
             loaded.segment(a_phantom.image, a_phantom.affine)
         assert len(built) == 1
@@ -293,17 +304,16 @@ class TestTheDevice:
 
 def test_bfloat16_gives_nearly_the_labels_of_float32(a_bundle, a_phantom_image: Image):
     found = [
-        Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, Device(torch.device("cpu"), precision))
-        for precision in (torch.bfloat16, torch.float32)
+        Segmenter(TorchRuntime(a_bundle.load_network(), device), a_bundle.grid, a_bundle.convention)
+        for device in (Device(torch.device("cpu"), torch.bfloat16), FLOAT32)
     ]
     labels = [one.segment(a_phantom_image.array, a_phantom_image.affine) for one in found]
     assert np.mean(labels[0] != labels[1]) < 0.05
 
 
 def test_the_mean_over_all_turns_does_not_depend_on_how_the_image_is_turned(a_bundle: Bundle) -> None:
-    parts = (a_bundle.grid, a_bundle.convention, FLOAT32)
-    all_turns = Segmenter(a_bundle.load_network(), *parts, turns=8)
-    single = Segmenter(a_bundle.load_network(), *parts)
+    parts = (in_float32(a_bundle.load_network()), a_bundle.grid, a_bundle.convention)
+    all_turns, single = Segmenter(*parts, turns=8), Segmenter(*parts)
     slices = np.random.default_rng(5).normal(size=(3, 32, 24)).astype(np.float32)
     turned = np.ascontiguousarray(np.rot90(slices, axes=(1, 2))[:, :, ::-1])
 
@@ -316,4 +326,4 @@ def test_the_mean_over_all_turns_does_not_depend_on_how_the_image_is_turned(a_bu
 
 def test_other_numbers_of_turns_are_refused(a_bundle: Bundle) -> None:
     with pytest.raises(CardiacSegError, match="turns is 3; choose one of 1, 8"):
-        Segmenter(a_bundle.load_network(), a_bundle.grid, a_bundle.convention, FLOAT32, turns=3)
+        Segmenter(in_float32(a_bundle.load_network()), a_bundle.grid, a_bundle.convention, turns=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import types
@@ -20,12 +21,14 @@ from CardiacSegLib.gui.packages import Answer, InstallationError, askInDialog, e
 from CardiacSegLib.gui.requirements import (
     REQUIREMENTS,
     SEGMENT,
+    SEGMENT_BY_TORCH,
     TRAIN,
     Package,
     lastLines,
     missingPackages,
     pipArguments,
     questionText,
+    segmentPurpose,
     whatToTry,
 )
 
@@ -131,17 +134,25 @@ def installed(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str | None]) 
     monkeypatch.setattr(importlib.metadata, "version", version)
 
 
-ALL = {"torch": "2.13.0+cpu", "monai": "1.6.1", "numpy": None, "scipy": "1.0"}
+FOR_CPU = {"openvino": "2026.4.1", "numpy": None, "scipy": "1.0", "threadpoolctl": "3.6"}
+BY_TORCH = {"torch": "2.13.0+cpu", "monai": "1.6.1", "numpy": None, "scipy": "1.0", "threadpoolctl": "3.6"}
 
 
 class TestWhatIsMissing:
     def test_is_nothing_where_all_is_there(self, monkeypatch):
-        installed(monkeypatch, ALL)
+        installed(monkeypatch, FOR_CPU)
         assert missingPackages() == []
+        installed(monkeypatch, BY_TORCH)
+        assert missingPackages(SEGMENT_BY_TORCH) == []
 
     def test_is_what_cannot_be_imported(self, monkeypatch):
-        installed(monkeypatch, {name: ALL[name] for name in ("torch", "numpy")})
-        assert missingPackages() == ["monai", "scipy"]
+        installed(monkeypatch, {name: BY_TORCH[name] for name in ("torch", "numpy")})
+        assert missingPackages(SEGMENT_BY_TORCH) == ["monai", "scipy", "threadpoolctl"]
+
+    def test_is_neither_torch_nor_monai_for_labeling_on_a_processor(self, monkeypatch):
+        installed(monkeypatch, {})
+        assert missingPackages(SEGMENT) == ["openvino", "numpy", "scipy", "threadpoolctl"]
+        assert sum(REQUIREMENTS[name].megabytes for name in missingPackages(SEGMENT)) < 120
 
     @pytest.mark.parametrize(
         ("version", "missing"),
@@ -158,17 +169,34 @@ class TestWhatIsMissing:
         ],
     )
     def test_is_a_torch_that_is_too_old(self, monkeypatch, version, missing):
-        installed(monkeypatch, {**ALL, "torch": version})
-        assert missingPackages() == (["torch"] if missing else [])
+        installed(monkeypatch, {**BY_TORCH, "torch": version})
+        assert missingPackages(SEGMENT_BY_TORCH) == (["torch"] if missing else [])
+
+    def test_is_an_openvino_that_is_too_old(self, monkeypatch):
+        installed(monkeypatch, {**FOR_CPU, "openvino": "2024.6.0"})
+        assert missingPackages() == ["openvino"]
 
     def test_is_not_what_slicer_brings_without_pip_knowing(self, monkeypatch):
-        installed(monkeypatch, {**ALL, "scipy": None})
+        installed(monkeypatch, {**FOR_CPU, "scipy": None})
         assert missingPackages() == []
 
     def test_is_more_for_training_than_for_segmenting(self, monkeypatch):
-        installed(monkeypatch, ALL)
+        installed(monkeypatch, FOR_CPU)
         assert missingPackages(SEGMENT) == []
-        assert set(missingPackages(TRAIN)) == set(REQUIREMENTS) - set(ALL)
+        assert set(missingPackages(TRAIN)) == set(REQUIREMENTS) - set(FOR_CPU)
+
+    @pytest.mark.parametrize(
+        ("device", "hasOnnx", "purpose"),
+        [
+            ("auto", True, SEGMENT),
+            ("cpu", True, SEGMENT),
+            ("auto", False, SEGMENT_BY_TORCH),
+            ("cuda", True, SEGMENT_BY_TORCH),
+            ("mps", True, SEGMENT_BY_TORCH),
+        ],
+    )
+    def test_follows_from_the_chosen_device_and_the_model(self, device, hasOnnx, purpose):
+        assert segmentPurpose(device, hasOnnx) == purpose
 
     def test_can_be_told_without_importing_anything(self):
         script = (
@@ -186,18 +214,22 @@ class TestTheListOfPackages:
     def test_is_that_of_the_python_package(self):
         text = PYPROJECT.read_text(encoding="utf-8")
         listed = text.partition("\ndependencies = [\n")[2].partition("]")[0]
-        wanted = {line.strip().strip('",') for line in listed.splitlines() if line.strip()}
+        wanted = set(re.findall(r'^ +"([^"]+)",', listed, re.MULTILINE))
         assert {package.requirement for package in REQUIREMENTS.values()} == wanted
 
     def test_pins_nothing(self):
         assert not [package for package in REQUIREMENTS.values() if "=" in package.requirement.replace(">=", "")]
 
-    @pytest.mark.parametrize("purpose", [SEGMENT, TRAIN])
+    @pytest.mark.parametrize("purpose", [SEGMENT, SEGMENT_BY_TORCH, TRAIN])
     def test_holds_all_that_the_engine_imports(self, purpose):
         """In a process in which only these packages can be imported, beside Python's own."""
-        allowed = [name for name, package in REQUIREMENTS.items() if purpose == TRAIN or not package.trainOnly]
+        allowed = [name for name, package in REQUIREMENTS.items() if purpose in package.purposes]
         others = sorted(set(REQUIREMENTS) - set(allowed))
         modules = "CardiacSegLib.jobs.worker, CardiacSegLib.inference.segmenter"
+        if purpose == SEGMENT:
+            modules += ", CardiacSegLib.inference.openvino_runtime"
+        if purpose == SEGMENT_BY_TORCH:
+            modules += ", CardiacSegLib.inference.torch_runtime, CardiacSegLib.networks"
         if purpose == TRAIN:
             modules += ", CardiacSegLib.training.run, CardiacSegLib.pictures, CardiacSegLib.datasets.report"
         script = f"import sys; sys.modules.update(dict.fromkeys({others!r})); import {modules}"
@@ -218,13 +250,20 @@ class TestTheQuestion:
         assert "• scipy: about 35 MB" in text
         assert "• pynrrd: less than 1 MB" in text
 
+    def test_is_short_for_labeling_on_a_processor(self, monkeypatch):
+        installed(monkeypatch, {"numpy": None, "scipy": "1.0"})
+        text = questionText(missingPackages(SEGMENT), "Linux", False)
+        assert "• openvino 2025.0 or later: about 59 MB" in text
+        assert "less than a minute" in text
+        assert "torch" not in text.lower()
+
     def test_says_where_it_comes_from_and_what_to_do_without_internet(self):
         text = questionText(["scipy"], "Linux", False)
         assert "pypi.org" in text
         assert "choose a folder" in text
 
     def test_says_that_a_package_is_too_old(self, monkeypatch):
-        installed(monkeypatch, {**ALL, "monai": "1.3.0"})
+        installed(monkeypatch, {**BY_TORCH, "monai": "1.3.0"})
         assert "monai 1.5.2 or later (1.3.0 is too old): about 2 MB" in questionText(["monai"], "Linux", False)
 
     @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import argparse
 from collections.abc import Sequence
 
 from CardiacSegLib import __version__
-from CardiacSegLib.cli import crossvalidate, dataset, dicom, evaluate, models, phantom, segment, train
+from CardiacSegLib.cli import crossvalidate, dataset, dicom, ensemble, evaluate, models, phantom, segment, train
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 
 #: In the order of the help. Each has ``add_parser(commands, common)`` and ``run(options, report)``, the exit code.
-_COMMANDS = (segment, dicom, models, phantom, dataset, evaluate, train, crossvalidate)
+_COMMANDS = (segment, dicom, models, phantom, dataset, evaluate, train, crossvalidate, ensemble)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device_options(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda or mps; cpu:openvino or cpu:torch to say by what (default: %(default)s)",
+    )
     parser.add_argument(
         "--turns",
         type=int,

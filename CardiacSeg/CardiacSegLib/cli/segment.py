@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.anatomy import LABEL_CONVENTIONS, LabelConvention, relabel
+from CardiacSegLib.cli.doubt import add_to_json, check_doubt_file, doubt_lines, doubt_rows, segment_and_write_doubt
 from CardiacSegLib.cli.measures import (
     add_measure_options,
     check_extension,
@@ -29,6 +30,7 @@ from CardiacSegLib.files import make_folder
 from CardiacSegLib.images import (
     IMAGE_EXTENSIONS,
     LABEL_EXTENSIONS,
+    Image,
     check_label_format,
     extension_of,
     read_image,
@@ -36,10 +38,13 @@ from CardiacSegLib.images import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from CardiacSegLib.inference.doubt import Doubt
     from CardiacSegLib.inference.segmenter import Segmenter
 
 #: What is written of each image where it is asked for, beside the labels: by option, the extension.
-_BESIDE = {"picture": ".png", "report": ".html", "json": ".json"}
+_BESIDE = {"picture": ".png", "report": ".html", "json": ".json", "doubt": "_doubt.nii.gz"}
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -70,6 +75,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the contours; a folder for several images")
     parser.add_argument("--report", type=Path, metavar="HTML", help="write a page; a folder for several images")
     parser.add_argument("--json", type=Path, metavar="JSON", help="write the measures; a folder for several images")
+    parser.add_argument(
+        "--doubt",
+        type=Path,
+        metavar="NIFTI",
+        help="write how unsure the model is of each voxel, 0 to 1, and tell the Dice to be expected and the slices to "
+        "look at; a folder for several images",
+    )
     add_measure_options(parser)
     parser.set_defaults(run=run)
 
@@ -83,6 +95,7 @@ class _Request:
     picture: Path | None = None
     report: Path | None = None
     json: Path | None = None
+    doubt: Path | None = None
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
@@ -90,7 +103,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     requests = _requests(options)
     _check_overwriting(requests)
     report.stage("load", f"loading {options.model}")
-    # torch is imported here and not at the top: what does not compute answers at once.
+    # Imported here and not at the top: what does not compute answers at once.
     from CardiacSegLib.inference.segmenter import Segmenter
 
     segmenter = Segmenter.load(options.model, options.device, options.turns)
@@ -99,13 +112,15 @@ def run(options: argparse.Namespace, report: Report) -> int:
     for number, request in enumerate(requests):
         report.stage("segment", f"segmenting {request.image}")
         try:
-            study = _segment_one(request, segmenter, options, report, number, len(requests))
+            study, doubts = _segment_one(request, segmenter, options, report, number, len(requests))
         except CardiacSegError as error:
             report.error(error)
             failed += 1
             continue
-        rows += table_rows(request.image.name, study)
-        report.result(str(request.labels), labels=str(request.labels), measures=fields_of(study))
+        rows += [*table_rows(request.image.name, study), *doubt_rows(request.image.name, doubts)]
+        told = {"doubt": [doubt.fields() for doubt in doubts]} if doubts else {}
+        text = "\n".join([str(request.labels), *doubt_lines(doubts)])
+        report.result(text, labels=str(request.labels), how=segmenter.how, measures=fields_of(study), **told)
     if options.table and failed < len(requests):
         write_table(options.table, rows)
     return 1 if failed else 0
@@ -113,7 +128,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 def _segment_one(
     request: _Request, segmenter: Segmenter, options: argparse.Namespace, report: Report, number: int, count: int
-) -> StudyMeasures:
+) -> tuple[StudyMeasures, list[Doubt]]:
     numbers = _numbers_on_disk(segmenter.convention, options.labels)
     image = read_image(request.image)
     for note in image.notes:
@@ -123,7 +138,9 @@ def _segment_one(
     check_label_format(request.labels, image.array.shape)
     started = time.perf_counter()
     try:
-        labels = segmenter.segment(image.array, image.affine, lambda done: report.progress((number + done) / count))
+        labels, doubts = _labeled(
+            request, segmenter, image, options, lambda done: report.progress((number + done) / count)
+        )
     except CardiacSegError as error:  # the segmenter knows the array, not the file
         raise CardiacSegError(f"{request.image}: {error}") from error
     seconds = time.perf_counter() - started
@@ -135,10 +152,25 @@ def _segment_one(
         write_study(request.report, image, labels, study, segmenter.convention, facts)
     if request.json:
         study.write_json(request.json)
+        if doubts:
+            add_to_json(request.json, doubts)
     write_labels(request.labels, relabel(labels, segmenter.convention, numbers), image, numbers)
     for line in _doubts(study):
         report.warn(f"{request.image}: {line}")
-    return study
+    return study, doubts
+
+
+def _labeled(
+    request: _Request,
+    segmenter: Segmenter,
+    image: Image,
+    options: argparse.Namespace,
+    progress: Callable[[float], None],
+) -> tuple[np.ndarray, list[Doubt]]:
+    """Labels of an image, and the doubt of each of its frames where that is asked for."""
+    if request.doubt is None:
+        return segmenter.segment(image.array, image.affine, progress), []
+    return segment_and_write_doubt(segmenter, options.model, image, request.doubt, progress)
 
 
 def _doubts(study: StudyMeasures) -> Sequence[str]:
@@ -187,7 +219,10 @@ def _files_beside(options: argparse.Namespace) -> dict[str, Path]:
     """What is written of a single image, beside its labels."""
     files = {name: getattr(options, name) for name in _BESIDE if getattr(options, name)}
     for name, path in files.items():
-        check_extension(path, _BESIDE[name])
+        if name == "doubt":
+            check_doubt_file(path)
+        else:
+            check_extension(path, _BESIDE[name])
     return files
 
 
@@ -203,8 +238,9 @@ def _check_overwriting(requests: Sequence[_Request]) -> None:
     """Refuse to write labels over an image, this one or another of the same command."""
     images = [request.image for request in requests if request.image.exists()]
     for request in requests:
-        if request.labels.exists() and any(request.labels.samefile(image) for image in images):
-            raise CardiacSegError(f"{request.labels}: labels would replace the image itself; give another name")
+        for what, path in {"labels": request.labels, "doubt": request.doubt}.items():
+            if path and path.exists() and any(path.samefile(image) for image in images):
+                raise CardiacSegError(f"{path}: {what} would replace the image itself; give another name")
 
 
 def stem_of(path: Path) -> str:

@@ -64,7 +64,7 @@ def ensurePackages(purpose: str = SEGMENT, ask: Optional[Callable[[str], Answer]
     """Ask for what is missing, once for all of it, and install it.
 
     Args:
-        purpose: :data:`~CardiacSegLib.gui.requirements.SEGMENT` or :data:`~CardiacSegLib.gui.requirements.TRAIN`.
+        purpose: one of :mod:`CardiacSegLib.gui.requirements`; see there also :func:`segmentPurpose`.
         ask: shows a question; Slicer's dialog where None.
 
     Raises:

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from CardiacSegLib.bundles import find_bundle
+
 try:
     from slicer.i18n import tr as _
 except ImportError:  # hosts that are not translated
     _ = str
 
-#: What packages are wanted for: labeling a volume, or reading files of cases as well (training, datasets, evaluation).
-SEGMENT, TRAIN = "segment", "train"
+#: What packages are wanted for: labeling a volume on the processor; labeling it by torch, on a graphics card or by a
+#: model without ONNX; or reading files of cases as well (training, datasets, evaluation).
+SEGMENT, SEGMENT_BY_TORCH, TRAIN = "segment", "segment by torch", "train"
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,13 @@ class Package:
             as pip showed it. Other systems differ by little, except for torch: see :func:`torchSize`.
         minimum: the oldest version that will do; empty where any will. Never an exact one: other extensions have
             wishes too.
-        trainOnly: whether labeling a volume does without it.
+        purposes: which it is wanted for.
     """
 
     name: str
     megabytes: float
     minimum: str = ""
-    trainOnly: bool = False
+    purposes: Sequence[str] = (SEGMENT, SEGMENT_BY_TORCH, TRAIN)
 
     @property
     def requirement(self) -> str:
@@ -49,26 +52,45 @@ class Package:
 
 #: By the name under which they are imported. Slicer brings some of them; then they are not missing.
 REQUIREMENTS = {
-    "torch": Package("torch", 539, "2.10"),
-    "monai": Package("monai", 2, "1.5.2"),
+    "openvino": Package("openvino", 59, "2025.0", (SEGMENT, TRAIN)),
+    "torch": Package("torch", 539, "2.10", (SEGMENT_BY_TORCH, TRAIN)),
+    "monai": Package("monai", 2, "1.5.2", (SEGMENT_BY_TORCH, TRAIN)),
     "numpy": Package("numpy", 16),
     "scipy": Package("scipy", 35),
-    "SimpleITK": Package("SimpleITK", 53, trainOnly=True),
-    "nibabel": Package("nibabel", 3, trainOnly=True),
-    "nrrd": Package("pynrrd", 0.1, trainOnly=True),
-    "pydicom": Package("pydicom", 2, "3", trainOnly=True),
-    "PIL": Package("pillow", 7, trainOnly=True),
-    "jinja2": Package("jinja2", 0.1, trainOnly=True),
-    "matplotlib": Package("matplotlib", 10, trainOnly=True),
-    "sklearn": Package("scikit-learn", 9, trainOnly=True),
-    "psutil": Package("psutil", 0.2, trainOnly=True),
-    "tqdm": Package("tqdm", 0.1, trainOnly=True),
+    "threadpoolctl": Package("threadpoolctl", 0.1),
+    "SimpleITK": Package("SimpleITK", 53, purposes=(TRAIN,)),
+    "nibabel": Package("nibabel", 3, purposes=(TRAIN,)),
+    "nrrd": Package("pynrrd", 0.1, purposes=(TRAIN,)),
+    "onnx": Package("onnx", 9, purposes=(TRAIN,)),
+    "onnxscript": Package("onnxscript", 0.8, purposes=(TRAIN,)),
+    "pydicom": Package("pydicom", 2, "3", (TRAIN,)),
+    "PIL": Package("pillow", 7, purposes=(TRAIN,)),
+    "jinja2": Package("jinja2", 0.1, purposes=(TRAIN,)),
+    "matplotlib": Package("matplotlib", 10, purposes=(TRAIN,)),
+    "sklearn": Package("scikit-learn", 9, purposes=(TRAIN,)),
+    "psutil": Package("psutil", 0.2, purposes=(TRAIN,)),
+    "tqdm": Package("tqdm", 0.1, purposes=(TRAIN,)),
 }
+
+
+def segmentPurpose(device: str, hasOnnx: bool = True) -> str:
+    """What labeling needs packages for.
+
+    Args:
+        device: that the person chose; "auto" takes a graphics card only where torch is installed already.
+        hasOnnx: whether the model holds its network as ONNX.
+    """
+    return SEGMENT if hasOnnx and device in ("auto", "cpu") else SEGMENT_BY_TORCH
+
+
+def purposeOfSegmenting(model: str, device: str) -> str:
+    """What labeling with a model needs packages for; raises CardiacSegError where there is no such model."""
+    return segmentPurpose(device, bool(find_bundle(model).onnx_hash))
 
 
 def missingPackages(purpose: str = SEGMENT) -> list[str]:
     """What is not installed or too old, by import name; nothing is imported to find out."""
-    wanted = [name for name, package in REQUIREMENTS.items() if purpose == TRAIN or not package.trainOnly]
+    wanted = [name for name, package in REQUIREMENTS.items() if purpose in package.purposes]
     return [name for name in wanted if not _isInstalled(name)]
 
 
@@ -130,8 +152,10 @@ def questionText(names: Sequence[str], system: str = "", hasTorchExtension: Opti
     system = system or platform.system()
     hasTorchExtension = isTorchExtensionInstalled() if hasTorchExtension is None else hasTorchExtension
     wanted = [f"• {_wanted(name)}: {_size(name, system, hasTorchExtension)}" for name in names]
-    source = _(
-        "They come from pypi.org or pytorch.org, into Slicer's Python. This is done once and takes some minutes."
+    source = (
+        _("They come from pypi.org or pytorch.org, into Slicer's Python. This is done once and takes some minutes.")
+        if "torch" in names
+        else _("They come from pypi.org, into Slicer's Python. This is done once and takes less than a minute.")
     )
     offline = _("Without internet, choose a folder with their wheels (files *.whl) instead.")
     smaller = _(

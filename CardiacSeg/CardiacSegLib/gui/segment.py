@@ -14,7 +14,7 @@ from CardiacSegLib.bundles import list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.card import showCard
 from CardiacSegLib.gui.packages import ensurePackages
-from CardiacSegLib.gui.requirements import missingPackages
+from CardiacSegLib.gui.requirements import missingPackages, purposeOfSegmenting
 from CardiacSegLib.gui.section import POLL_INTERVAL_MS, Section, currentData, fillComboBox, showStatus, timeText
 from CardiacSegLib.jobs.client import error_text
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
@@ -85,8 +85,15 @@ class SegmentSection(Section):
 
     def warmUp(self) -> None:
         """Start the worker quietly, so that the first click finds the model loaded."""
-        if self.parameterNode is not None and currentData(self.ui.modelComboBox) and not missingPackages():
-            self._logic.warmUp(self.parameterNode.model, self.parameterNode.device)
+        if self.parameterNode is None or not currentData(self.ui.modelComboBox):
+            return
+        chosen = self.parameterNode
+        try:
+            missing = missingPackages(purposeOfSegmenting(chosen.model, chosen.device))
+        except CardiacSegError:  # the click will say so
+            return
+        if not missing:
+            self._logic.warmUp(chosen.model, chosen.device)
 
     def update(self) -> None:
         """Say whether Segment can be pressed, and if not, why; and what the volume is."""
@@ -145,7 +152,7 @@ class SegmentSection(Section):
         isCine = chosen.wholeCine and sequence_of_proxy(chosen.inputVolume) is not None
         self._importShare = _IMPORT_OF_CINE if isCine else 0.0
         try:
-            ensurePackages()
+            ensurePackages(purposeOfSegmenting(chosen.model, chosen.device))
             self._started = time.perf_counter()
             self._logic.start(
                 *(chosen.inputVolume, chosen.model, chosen.device),

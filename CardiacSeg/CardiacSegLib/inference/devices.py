@@ -32,9 +32,8 @@ class Device:
 
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        kind, colon, number = name.partition(":")
-        if kind not in DEVICES or kind == "auto" or (colon and not number.isdecimal()):
-            raise CardiacSegError(f"device '{name}' is not known; choose one of {', '.join(DEVICES)}")
+        check_name(name)
+        kind, _, number = name.partition(":")
         if kind == "cuda" and not torch.cuda.is_available():
             raise CardiacSegError(f"device '{name}': this torch sees no CUDA device; use --device cpu")
         if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
@@ -58,6 +57,13 @@ class Device:
             return torch.cuda.get_device_name(self.torch)
         precision = str(self.precision).rpartition(".")[2]
         return f"{torch.get_num_threads()} threads of a {self.torch.type.upper()} in {precision}"
+
+
+def check_name(name: str) -> None:
+    """Raise CardiacSegError where no device can have this name."""
+    kind, colon, number = name.partition(":")
+    if kind not in DEVICES or (colon and (kind == "auto" or not number.isdecimal())):
+        raise CardiacSegError(f"device '{name}' is not known; choose one of {', '.join(DEVICES)}")
 
 
 def _precision(kind: str) -> torch.dtype:

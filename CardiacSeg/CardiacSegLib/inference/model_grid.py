@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.geometry import SliceView, resample_in_plane, resampling_matrix
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,14 @@ class Stack:
     def on_grid(self, grid: ModelGrid, size: Sequence[int] | None = None) -> np.ndarray:
         """Normalized slices on the model's grid, float32 (K, H', W'); zero outside the field of view."""
         size = size or grid.size_for(self.slices.shape[1:], self.view.spacing)
-        return resample_in_plane(grid.normalize(self.slices), self.view.spacing, size, (grid.spacing, grid.spacing))
+        normalized = grid.normalize(self.slices)
+        with _one_thread():
+            return resample_in_plane(normalized, self.view.spacing, size, (grid.spacing, grid.spacing))
 
     def from_grid(self, stack: np.ndarray, grid: ModelGrid) -> np.ndarray:
         """Bring an array (..., H', W') on the model's grid back to this stack's own pixels (..., H, W)."""
-        return resample_in_plane(stack, (grid.spacing, grid.spacing), self.slices.shape[1:], self.view.spacing)
+        with _one_thread():
+            return resample_in_plane(stack, (grid.spacing, grid.spacing), self.slices.shape[1:], self.view.spacing)
 
     def part_from_grid(
         self, stack: np.ndarray, wanted: np.ndarray, grid: ModelGrid
@@ -110,7 +119,23 @@ class Stack:
             _part(resampling_matrix(old, grid.spacing, new, spacing), wanted.any(axis=(0, other)))
             for old, new, spacing, other in zip(stack.shape[-2:], self.slices.shape[1:], self.view.spacing, (2, 1))
         )
-        return (rows, columns), np.matmul(np.matmul(by_row, stack[..., old_rows, old_columns]), by_column.T)
+        with _one_thread():
+            return (rows, columns), np.matmul(np.matmul(by_row, stack[..., old_rows, old_columns]), by_column.T)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Matrix products of one thread: those of slices are so small that threads only wait for each other.
+
+    On two processors that another program used as well, resampling took eighty times as long with two threads.
+    """
+    return _threads().limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController  # not at the top: Slicer imports this before it is installed
+
+    return ThreadpoolController()
 
 
 def _part(matrix: np.ndarray, wanted: np.ndarray) -> tuple[slice, slice, np.ndarray]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from CardiacSegLib.images import read_image, write_labels
+from CardiacSegLib.inference.combining import load_rule
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.torch_runtime import TorchRuntime
 
 
 class SegmentationRun:
@@ -23,6 +26,7 @@ class SegmentationRun:
         turns: see :class:`Segmenter`.
         labels: which number means which structure.
         device: "auto", "cpu", "cuda" or "mps".
+        combine: the rule that follows a network of several members, see :func:`load_rule`.
     """
 
     def __init__(
@@ -36,11 +40,13 @@ class SegmentationRun:
         turns: int,
         labels: Mapping[str, int],
         device: str = "auto",
+        combine: Mapping[str, Any] | None = None,
     ) -> None:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         low, high = percentiles
         grid = ModelGrid(spacing, multiple, (low, high), neighbors)
-        self._segmenter = Segmenter(network, grid, dict(labels), Device.choose(device), turns)
+        rule = load_rule(combine, Path(weights).parent, len(labels) + 1)
+        self._segmenter = Segmenter(TorchRuntime(network, Device.choose(device)), grid, dict(labels), turns, rule=rule)
 
     def __call__(self, image: str, output: str) -> Path:
         """Segment the file ``image`` and write its labels to ``output``."""

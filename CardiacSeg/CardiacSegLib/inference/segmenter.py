@@ -1,4 +1,7 @@
-"""One model, loaded once, that labels any number of volumes on their own grids."""
+"""One model, loaded once, that labels any number of volumes on their own grids.
+
+Nothing here imports torch: what runs the network does, see :mod:`CardiacSegLib.inference.runtime`.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from CardiacSegLib.anatomy import STRUCTURES, LabelConvention, Structure
-from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle
+from CardiacSegLib.bundles import DEFAULT_MODEL, WEIGHTS, Bundle, find_bundle
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.cleanup import clean_up
-from CardiacSegLib.inference.devices import Device
+from CardiacSegLib.inference.combining import Rule, load_rule
 from CardiacSegLib.inference.model_grid import ModelGrid, Stack
+from CardiacSegLib.inference.runtime import Runtime, load_runtime
 
-#: How many pixels on the model's grid go through the network at once, slices of several phases together. A CPU is
-#: fastest with what stays near its cache: 60 slices of 256 x 256 in one pass took 1.6 times as long as 8 at a time.
-_PIXELS_PER_PASS = {"cpu": 8 * 256 * 256}
-_PIXELS_PER_PASS_ELSEWHERE = 64 * 256 * 256
 #: Where background is likelier than this on the model's grid, no interpolated pixel is anything else.
 _SURE = 0.501
 #: A field of view wider than this is a wrong spacing in the header, and would fill the memory.
@@ -57,20 +56,20 @@ class Segmenter:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        runtime: Runtime,
         grid: ModelGrid,
         convention: LabelConvention,
-        device: Device,
         turns: int = 1,
         cleanup: bool = True,
+        rule: Rule | None = None,
     ) -> None:
         _check_turns(turns)
-        self._network = network.eval().to(device.torch, memory_format=torch.channels_last)
+        self._runtime = runtime
         self.grid = grid
-        self._device = device
         self.convention = convention
         self.turns = turns
         self.cleanup = cleanup
+        self._rule = rule
         self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
 
     @classmethod
@@ -80,7 +79,7 @@ class Segmenter:
         """Load a model by its name, or from the folder of its bundle.
 
         Args:
-            device: see :meth:`Device.choose`.
+            device: see :func:`CardiacSegLib.inference.runtime.load_runtime`.
             turns: see :attr:`turns`; what the bundle says where None.
 
         Raises:
@@ -88,13 +87,14 @@ class Segmenter:
         """
         bundle = model if isinstance(model, Bundle) else find_bundle(model)
         chosen = bundle.turns if turns is None else turns
-        return cls(bundle.load_network(), bundle.grid, bundle.convention, Device.choose(device), chosen)
+        rule = load_rule(bundle.combine, bundle.folder / WEIGHTS.parent, len(bundle.convention) + 1)
+        return cls(load_runtime(bundle, device), bundle.grid, bundle.convention, chosen, rule=rule)
 
     @property
     def how(self) -> str:
-        """On what it labels, and how thoroughly, in words."""
+        """By what it labels, and how thoroughly, in words."""
         copies = "a single pass" if self.turns == 1 else f"the mean over {self.turns} turned copies"
-        return f"{self._device.described}, {copies}"
+        return f"{self._runtime.described}, {copies}"
 
     def with_options(self, turns: int | None = None, cleanup: bool = True) -> Segmenter:
         """The same network with other options; it is not loaded again.
@@ -167,7 +167,7 @@ class Segmenter:
             stacks = [Stack.from_volume(phase, affine) for phase in phases[start : start + together]]
             inputs = [self.grid.with_neighbors(stack.on_grid(self.grid, size)) for stack in stacks]
             found = self._through_network(np.concatenate(inputs))
-            yield from zip(stacks, np.split(found, len(stacks), axis=1))
+            yield from zip(stacks, map(self._combined, np.split(found, len(stacks), axis=1)))
 
     def _labels(self, stack: Stack, probabilities: np.ndarray) -> np.ndarray:
         """Labels (K, H, W) on a stack's own pixels from class probabilities (C, K, H', W') on the model's grid."""
@@ -189,30 +189,38 @@ class Segmenter:
 
     def probabilities(self, slices: np.ndarray) -> np.ndarray:
         """Class probabilities (C, K, H, W) of the slices (K, H, W) of one volume, both on the model's grid."""
-        return self._through_network(self.grid.with_neighbors(slices))
+        return self._combined(self._through_network(self.grid.with_neighbors(slices)))
+
+    def _combined(self, found: np.ndarray) -> np.ndarray:
+        """Class probabilities (C, K, H, W) of one volume, where the network gives those of several members."""
+        members, classes = self._rule.members if self._rule else 1, len(self.structures) + 1
+        if len(found) != members * classes:
+            raise CardiacSegError(f"the network tells {len(found)} classes, not {members} x {classes}; copy it again")
+        if self._rule is None:
+            return found
+        # A softmax over all members gives each of them an equal share.
+        return self._rule(found.reshape(members, classes, *found.shape[1:]) * np.float32(members))
 
     def _slices_per_pass(self, size: Sequence[int]) -> int:
-        pixels = _PIXELS_PER_PASS.get(self._device.torch.type, _PIXELS_PER_PASS_ELSEWHERE)
-        return max(1, pixels // (size[0] * size[1]))
+        return max(1, self._runtime.pixels_per_pass // (size[0] * size[1]))
 
     def _through_network(self, inputs: np.ndarray) -> np.ndarray:
         """Class probabilities (C, N, H, W) of slices (N, channels, H, W), in passes of about the same size."""
         passes = -(-len(inputs) // self._slices_per_pass(inputs.shape[2:]))
-        with torch.inference_mode():
-            parts = [self._forward(batch) for batch in torch.from_numpy(inputs).tensor_split(passes)]
-        return torch.cat(parts).numpy().transpose(1, 0, 2, 3)
+        parts = [self._over_turns(batch) for batch in np.array_split(inputs, passes)]
+        return (parts[0] if passes == 1 else np.concatenate(parts)).transpose(1, 0, 2, 3)
 
-    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Class probabilities (N, C, H, W) of a batch (N, channels, H, W)."""
-        batch = batch.to(self._device.torch)
-        copies = [(quarters, flipped) for flipped in (False, True) for quarters in range(4)][: self.turns]
-        total = sum(_turned_back(self._pass(_turned(batch, *copy)), *copy) for copy in copies)
-        return (total / len(copies)).cpu().contiguous()
-
-    def _pass(self, batch: torch.Tensor) -> torch.Tensor:
-        with self._device.autocast():
-            logits = self._network(batch.contiguous(memory_format=torch.channels_last))
-        return logits.float().softmax(1)
+    def _over_turns(self, batch: np.ndarray) -> np.ndarray:
+        """Class probabilities (N, C, H, W) of a batch (N, channels, H, W), the mean over its turned copies."""
+        total = self._runtime.probabilities(batch)
+        if self.turns == 1:
+            return total
+        copies = [(quarters, flipped) for flipped in (False, True) for quarters in range(4)]
+        for turn in copies[1:]:
+            turned = np.ascontiguousarray(_turned(batch, *turn))
+            total += _turned_back(self._runtime.probabilities(turned), *turn)
+        total /= len(copies)
+        return total
 
 
 def _check_turns(turns: int) -> None:
@@ -220,13 +228,13 @@ def _check_turns(turns: int) -> None:
         raise CardiacSegError(f"turns is {turns}; choose one of {', '.join(map(str, TURNS))}")
 
 
-def _turned(batch: torch.Tensor, quarters: int, flipped: bool) -> torch.Tensor:
-    turned = batch.rot90(quarters, (2, 3))
-    return turned.flip(3) if flipped else turned
+def _turned(batch: np.ndarray, quarters: int, flipped: bool) -> np.ndarray:
+    turned = np.rot90(batch, quarters, (2, 3))
+    return turned[..., ::-1] if flipped else turned
 
 
-def _turned_back(batch: torch.Tensor, quarters: int, flipped: bool) -> torch.Tensor:
-    return (batch.flip(3) if flipped else batch).rot90(-quarters, (2, 3))
+def _turned_back(batch: np.ndarray, quarters: int, flipped: bool) -> np.ndarray:
+    return np.rot90(batch[..., ::-1] if flipped else batch, -quarters, (2, 3))
 
 
 def _check_field_of_view(stack: Stack) -> None:

@@ -7,8 +7,9 @@ folder; to be segmented, that holds ``image.npy`` (I, J, K) or (I, J, K, T) and 
     {"request": "load", "folder": "…", "model": "short-axis-cine", "device": "auto"}
 
 ``turns`` (null for what the model says) and ``cleanup`` may be missing; ``load`` only loads. Into the folder go
-``labels.npy``, ``events.jsonl`` and, as ``log.txt``, all that is printed meanwhile. A model stays loaded for the
-requests that follow. A request that fails ends in an error event; the worker then waits for the next.
+``labels.npy``, ``events.jsonl`` and, as ``log.txt``, all that is printed meanwhile; the result event says by what the
+image was labeled (``how``). A model stays loaded for the requests that follow. A request that fails ends in an error
+event; the worker then waits for the next.
 
 The memory of a model is given back by ending: a worker that is asked nothing for ten minutes exits with code 0.
 """
@@ -38,6 +39,7 @@ class Segmenter(Protocol):
     """What a loaded model can do."""
 
     convention: Mapping[str, int]
+    how: str
 
     def segment(self, array: np.ndarray, affine: np.ndarray, progress: Callable[[float], None]) -> np.ndarray:
         """Labels, uint8 of the shape of ``array``; ``progress`` is called with the share that is done."""
@@ -50,7 +52,7 @@ class Segmenter(Protocol):
 
 #: A worker that is asked nothing for so long ends.
 IDLE_SECONDS = 600.0
-#: The share of a first request that loading torch and the model takes, roughly.
+#: The share of a first request that loading the model takes, roughly.
 _LOADED = 0.3
 
 #: Loads a model, given its name or folder and the device.
@@ -136,8 +138,8 @@ def _answer(request: Mapping[str, Any], load: Loader) -> None:
 
 def _load(request: Mapping[str, Any], load: Loader, events: EventWriter) -> None:
     started = time.perf_counter()
-    _loaded_segmenter(request, load, events)
-    events.result(seconds=time.perf_counter() - started)
+    segmenter = _loaded_segmenter(request, load, events)
+    events.result(how=segmenter.how, seconds=time.perf_counter() - started)
 
 
 def _loaded_segmenter(request: Mapping[str, Any], load: Loader, events: EventWriter) -> Segmenter:
@@ -158,7 +160,8 @@ def _segment(folder: Path, request: Mapping[str, Any], load: Loader, events: Eve
     labels = segmenter.segment(array, affine, _progress_from_now(events))
     with replacing(folder / "labels.npy") as partial:
         np.save(partial, labels)
-    events.result(file="labels.npy", convention=segmenter.convention, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    events.result(file="labels.npy", convention=segmenter.convention, how=segmenter.how, seconds=seconds)
 
 
 def _progress_from_now(events: EventWriter) -> Callable[[float], None]:

@@ -14,19 +14,19 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
 
 from CardiacSegLib.bundles import WEIGHTS
 from CardiacSegLib.models.copies import BROKEN_ZIP, plain_files
-from CardiacSegLib.networks import NETWORKS
+from CardiacSegLib.networks import TARGETS
 
 _CODE_FILES = {".bat", ".cmd", ".dll", ".dylib", ".exe", ".ps1", ".py", ".pyc", ".pyd", ".pyw", ".sh", ".so"}
 _WEIGHT_FILES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".ts"}
 #: Exactly what `write_bundle` writes: where the weights are, and one call of the class below.
 _HARMLESS_EXPRESSIONS = {f"$@bundle_root + '/{WEIGHTS.as_posix()}'", "$@workflow(@image, @output)"}
-_HARMLESS_TARGETS = {entry.target for entry in NETWORKS.values()} | {
-    "CardiacSegLib.inference.monai_bundle.SegmentationRun"
-}
+_HARMLESS_TARGETS = {*TARGETS, "CardiacSegLib.inference.monai_bundle.SegmentationRun"}
 
 
 def runs_code(folder: Path | str) -> list[str]:
@@ -34,8 +34,8 @@ def runs_code(folder: Path | str) -> list[str]:
 
     Looked at are every JSON and YAML file (``$`` expressions, ``%`` macros, ``_target_`` of anything but CardiacSeg's
     networks), configurations of logging (whose arguments Python evaluates), files of code (``python -m`` imports from
-    the folder it is started in), and weights that hold anything but tensors. The two expressions that CardiacSeg writes
-    itself are harmless.
+    the folder it is started in), weights that hold anything but tensors, and arrays of objects. Harmless are the two
+    expressions that CardiacSeg writes itself.
     """
     found = []
     for name, path in plain_files(Path(folder)).items():
@@ -48,6 +48,8 @@ def runs_code(folder: Path | str) -> list[str]:
             found.append(f"{name}: a configuration of logging, whose arguments Python evaluates")
         elif suffix in _CODE_FILES:
             found.append(f"{name}: a file of code")
+        elif suffix in (".npy", ".npz"):
+            found += [f"{name}: {line}" for line in _code_in_arrays(path)]
         elif suffix in _WEIGHT_FILES:
             found += [f"{name}: {line} (CardiacSeg itself reads tensors only)" for line in _code_in_weights(path)]
     return found
@@ -103,6 +105,25 @@ def _code_in_yaml(path: Path) -> list[str]:
 def _is_harmless_yaml(line: str) -> bool:
     target = _YAML_TARGET.fullmatch(line)
     return bool(target) and target["target"] in _HARMLESS_TARGETS
+
+
+def _code_in_arrays(path: Path) -> list[str]:
+    """Arrays of objects, which are pickles, in a file of numpy; only the headers are read."""
+    try:
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as stream:
+                return _objects_in_array(stream, path.stem)
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            return [line for name in names for line in _objects_in_array(archive.open(name), Path(name).stem)]
+    except (OSError, ValueError, *BROKEN_ZIP):
+        return ["arrays that cannot be looked through"]
+
+
+def _objects_in_array(stream: IO[bytes], name: str) -> list[str]:
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return [f"{name} holds objects, which are pickles"] if read_header(stream)[2].hasobject else []
 
 
 #: What a file of tensors names, as "module name".

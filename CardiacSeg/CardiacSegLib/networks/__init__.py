@@ -261,9 +261,12 @@ _ENTRIES = (
 #: Every architecture by its name on the command line.
 NETWORKS: Mapping[str, NetworkEntry] = {entry.name: entry for entry in _ENTRIES}
 
+#: Several of them in one; nothing trains it, so that it has no entry.
+ENSEMBLE = f"{_OWN}.ensemble.Ensemble"
+
 #: A bundle's network is of one of these classes, so that its configuration calls nothing else. MONAI's FlexibleUNet
 #: is not among them, because its argument ``pretrained`` downloads; EncoderUNet has no such argument.
-_TARGETS = tuple(dict.fromkeys(entry.target for entry in _ENTRIES))
+TARGETS = (*dict.fromkeys(entry.target for entry in _ENTRIES), ENSEMBLE)
 
 
 def network_definition(name: str, channels: int, classes: int, filters: Sequence[int] = ()) -> dict[str, Any]:
@@ -300,8 +303,8 @@ def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
     arguments = dict(definition)
     target = str(arguments.pop("_target_", ""))
     module, _, name = target.rpartition(".")
-    if target not in _TARGETS:
-        known = ", ".join(one.rpartition(".")[2] for one in _TARGETS)
+    if target not in TARGETS:
+        known = ", ".join(one.rpartition(".")[2] for one in TARGETS)
         raise CardiacSegError(f"network '{target}' is not known; choose one of {known}")
     if _expressions(arguments):
         raise CardiacSegError(f"network '{name}' has an expression as argument: {_expressions(arguments)[0]}")

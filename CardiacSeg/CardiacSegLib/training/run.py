@@ -17,6 +17,7 @@ from CardiacSegLib.files import make_folder, remove_partial, replacing
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.torch_runtime import TorchRuntime
 from CardiacSegLib.jobs.events import EventWriter, Listener, Listeners
 from CardiacSegLib.jobs.run_folder import EVENTS, claimed, is_asked_to_stop, take_back_stop
 from CardiacSegLib.networks import build_network, load_encoder_weights, network_definition, network_multiple
@@ -311,9 +312,11 @@ class _Run:
             turns=config.turns,
             description=config.title,
             modality=config.modality,
+            tell=lambda reason: self._events.stage("onnx", reason),
         )
         self._events.stage("score", f"scoring {len(self._cases.validation)} held-out cases on their own grids")
-        segmenter = Segmenter(bundle.load_network(), bundle.grid, bundle.convention, self._device, bundle.turns)
+        runtime = TorchRuntime(bundle.load_network(), self._device)
+        segmenter = Segmenter(runtime, bundle.grid, bundle.convention, bundle.turns)
         table = mean_dice(score_cases(segmenter, self._cases.validation, self._events.progress))
         metadata = add_training_facts(bundle, {"validation_dice": rounded(table)})
         with replacing(bundle.card) as card:
