@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def a_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         network.output_block.conv.conv.bias -= mean
     folder = tmp_path_factory.mktemp("models") / "by-chance"
     return write_bundle(folder, "by-chance", network, definition, ModelGrid(1.5, 4), CANONICAL, {})
+
+
+@pytest.fixture(scope="session")
+def an_onnx_bundle(a_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same model, which needs no torch."""
+    from CardiacSegLib.inference.onnx_export import add_onnx
+
+    folder = tmp_path_factory.mktemp("onnx") / "by-chance"
+    shutil.copytree(a_bundle.folder, folder)
+    return add_onnx(Bundle.read(folder))
 
 
 @pytest.fixture(scope="session")

@@ -28,13 +28,6 @@ LIBRARY = Path(bundles.__file__).resolve().parents[1]
 WITHOUT_TORCH = "import sys; sys.modules.update(dict.fromkeys(['torch', 'monai', 'onnx', 'onnxscript'])); "
 
 
-@pytest.fixture(scope="module")
-def an_onnx_bundle(a_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("onnx") / "by-chance"
-    shutil.copytree(a_bundle.folder, folder)
-    return onnx_export.add_onnx(Bundle.read(folder))
-
-
 @pytest.fixture
 def a_bundle_without_onnx(an_onnx_bundle: Bundle, tmp_path: Path) -> Bundle:
     """As an older CardiacSeg wrote it."""

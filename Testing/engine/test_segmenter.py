@@ -88,12 +88,14 @@ class TestLabels:
             assert np.mean(labels != turn(expected)) < 0.002
 
     @pytest.mark.parametrize("slices_per_pass", [100, 10, 4])
-    @pytest.mark.parametrize("device", CPU_RUNTIMES)
-    def test_of_a_cine_are_those_of_its_phases_one_by_one(self, a_bundle, a_phantom, device, slices_per_pass):
+    @pytest.mark.parametrize(("device", "turns"), [*((device, 1) for device in CPU_RUNTIMES), ("cpu:openvino", 8)])
+    def test_of_a_cine_are_those_of_its_phases_one_by_one(
+        self, an_onnx_bundle, a_phantom, device, turns, slices_per_pass
+    ):
         """To the bit, whether all three phases, two or not even one go through the network at once."""
-        runtime = load_runtime(a_bundle, device)
+        runtime = load_runtime(an_onnx_bundle, device)
         runtime.pixels_per_pass = slices_per_pass * 128 * 128
-        segmenter = Segmenter(runtime, a_bundle.grid, a_bundle.convention)
+        segmenter = Segmenter(runtime, an_onnx_bundle.grid, an_onnx_bundle.convention, turns)
         labels = segmenter.segment(a_phantom.image, a_phantom.affine)
         assert labels.shape == a_phantom.image.shape
         for phase in range(a_phantom.image.shape[3]):

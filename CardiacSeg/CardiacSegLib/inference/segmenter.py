@@ -19,6 +19,7 @@ from CardiacSegLib.inference.cleanup import clean_up
 from CardiacSegLib.inference.combining import Rule, load_rule
 from CardiacSegLib.inference.model_grid import ModelGrid, Stack
 from CardiacSegLib.inference.runtime import Runtime, load_runtime
+from CardiacSegLib.inference.turning import mean_over_copies
 
 #: Where background is likelier than this on the model's grid, no interpolated pixel is anything else.
 _SURE = 0.501
@@ -50,7 +51,8 @@ class Segmenter:
         grid: what the network sees.
         convention: which number in the result means which structure.
         structures: the same structures, in the order of their numbers.
-        turns: over how many turned and flipped copies of an image the probabilities are averaged: 1, or all 8.
+        turns: over how many turned and flipped copies of an image the probabilities are averaged: 1, or all 8 (see
+            :mod:`CardiacSegLib.inference.turning`).
         cleanup: whether each structure is left in one piece and without holes.
     """
 
@@ -212,29 +214,14 @@ class Segmenter:
 
     def _over_turns(self, batch: np.ndarray) -> np.ndarray:
         """Class probabilities (N, C, H, W) of a batch (N, channels, H, W), the mean over its turned copies."""
-        total = self._runtime.probabilities(batch)
         if self.turns == 1:
-            return total
-        copies = [(quarters, flipped) for flipped in (False, True) for quarters in range(4)]
-        for turn in copies[1:]:
-            turned = np.ascontiguousarray(_turned(batch, *turn))
-            total += _turned_back(self._runtime.probabilities(turned), *turn)
-        total /= len(copies)
-        return total
+            return self._runtime.probabilities(batch)
+        return mean_over_copies(self._runtime.probabilities, batch, self.grid.multiple)
 
 
 def _check_turns(turns: int) -> None:
     if turns not in TURNS:
         raise CardiacSegError(f"turns is {turns}; choose one of {', '.join(map(str, TURNS))}")
-
-
-def _turned(batch: np.ndarray, quarters: int, flipped: bool) -> np.ndarray:
-    turned = np.rot90(batch, quarters, (2, 3))
-    return turned[..., ::-1] if flipped else turned
-
-
-def _turned_back(batch: np.ndarray, quarters: int, flipped: bool) -> np.ndarray:
-    return np.rot90(batch[..., ::-1] if flipped else batch, -quarters, (2, 3))
 
 
 def _check_field_of_view(stack: Stack) -> None:
