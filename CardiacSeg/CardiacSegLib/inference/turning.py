@@ -13,7 +13,7 @@ _COPIES = [(quarters, flipped) for flipped in (False, True) for quarters in rang
 #: Where background is likelier than this in a first look, no other copy finds a heart.
 _SURELY_NONE = 0.95
 #: How far around the heart other copies look, in pixels on the model's grid: about what a first look may miss of it.
-_MARGIN = 16
+_MARGIN = 32
 
 #: From slices (N, channels, H, W) to class probabilities (N, C, H, W).
 Look = Callable[[np.ndarray], np.ndarray]
