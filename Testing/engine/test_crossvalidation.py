@@ -120,6 +120,7 @@ class TestACrossValidation:
 
 
 class TestOneThatIsKilled:
+    @pytest.mark.long
     def test_goes_on_to_the_weights_of_one_that_was_not(self, options, finished, a_config, tmp_path, capsys):
         """SIGKILL in the middle of the second fold."""
         folder = tmp_path / "killed"

@@ -161,7 +161,7 @@ class TestStaple:
         assert (Staple(3)(answers)[0] == 1).all()
 
 
-@pytest.mark.parametrize("method", ["weighted", "vote"])
+@pytest.mark.parametrize("method", [pytest.param("weighted", marks=pytest.mark.long), "vote"])
 def test_it_runs_through_openvino_as_well(method, members, a_phantom_image, tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     monkeypatch.setenv("CARDIACSEG_ONNX", "1")

@@ -216,7 +216,7 @@ class Segmenter:
         """Class probabilities (N, C, H, W) of a batch (N, channels, H, W), the mean over its turned copies."""
         if self.turns == 1:
             return self._runtime.probabilities(batch)
-        return mean_over_copies(self._runtime.probabilities, batch, self.grid.multiple)
+        return mean_over_copies(self._runtime.probabilities, batch)
 
 
 def _check_turns(turns: int) -> None:
