@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +27,6 @@ from CardiacSegLib.training import ensembles
 from members_made import a_member
 
 DEVICE = "cpu:torch"  # the other way rounds otherwise, and voxels are compared one by one
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_onnx() -> Iterator[None]:
-    """To write a model as ONNX takes longer than all else that is done here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CARDIACSEG_ONNX", "0")
-        yield
 
 
 @pytest.fixture(scope="module")

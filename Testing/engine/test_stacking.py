@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +26,6 @@ from phantoms import write_acdc_patient
 
 DEVICE = "cpu:torch"
 METHODS = ("stacked-forest", "stacked-boosting")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_onnx() -> Iterator[None]:
-    """To write a model as ONNX takes longer than all else that is done here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CARDIACSEG_ONNX", "0")
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -124,10 +124,7 @@ class Stack:
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """Matrix products of one thread: those of slices are so small that threads only wait for each other.
-
-    On two processors that another program used as well, resampling took eighty times as long with two threads.
-    """
+    """Matrix products of one thread: those of slices are so small that threads only wait for each other."""
     return _threads().limit(limits=1, user_api="blas")
 
 

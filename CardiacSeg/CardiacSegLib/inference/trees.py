@@ -1,9 +1,9 @@
 """Decision trees as plain arrays: learned by scikit-learn, kept without a pickle, evaluated by numpy.
 
 A bundle goes from hand to hand, so that reading one must not run anything. scikit-learn's own way of keeping a model is
-pickle; skops reads a list of types that it trusts, but needs the scikit-learn that a model was written with, and was
-three times found to run what a file named (CVE-2025-54412, -54413 and -54886). Numbers need neither: what labels an
-image then works without scikit-learn, too.
+pickle; skops reads a list of types that it trusts, but needs the scikit-learn that a model was written with, and its
+checks have been found to have gaps (CVE-2025-54886). Numbers need neither: what labels an image then works without
+scikit-learn, too.
 """
 
 from __future__ import annotations
