@@ -67,6 +67,7 @@ class System:
         """The arguments of ``cardiacseg``."""
         choice = ["--neighbors", "0", f"--{self.option}", self.name, "--minutes", str(self.minutes)]
         choice += ["--validations", "1"]  # a look takes a wide network a minute, which its training would lack
+        choice += ["--compile", "never"]  # as on machines without a C++ compiler, and no network gains more than others
         return ["train", "--dataset", dataset, "--split", split, *choice, "--output", run]
 
 

@@ -33,6 +33,7 @@ from CardiacSegLib.networks import (
 )
 from CardiacSegLib.networks.blocks import conv_chain
 from CardiacSegLib.networks.encoder_decoder import EncoderDecoder, SpatialChannelAttention
+from CardiacSegLib.networks.light_unet import LightUNet
 from CardiacSegLib.networks.mobilenetv2 import MobileNetV2Encoder
 from CardiacSegLib.networks.segnet import SegNet
 from CardiacSegLib.networks.unpooling import UnpoolingNetwork
@@ -137,6 +138,7 @@ class TestEveryNetwork:
 #: SegNet: 29.5 and DeconvNet: 252 as their authors say; U-Net (basic-unet): 31.0 in Ronneberger's form.
 MILLIONS = {
     "dynunet": 5.16,
+    "light-unet": 1.55,
     "unet": 1.63,
     "basic-unet": 31.1,
     "segresnet": 6.30,
@@ -191,7 +193,7 @@ class TestTheTable:
     def test_says_what_sizes_must_be_divisible_by(self, name):
         """A level more halves once more; an odd size at some level does not come back, or does not fit."""
         levels = len(NETWORKS[name].filters)
-        halvings = levels if name in {"segnet", "deconvnet"} else levels - 1
+        halvings = levels if name in {"segnet", "deconvnet", "light-unet"} else levels - 1
         assert network_multiple(name) == network_multiple(name, NETWORKS[name].filters) == 2**halvings
 
     def test_doubles_the_multiple_for_a_level_more(self):
@@ -320,6 +322,21 @@ class TestTheParts:
             with torch.inference_mode():
                 answer = network(images) - network(torch.zeros_like(images))
             assert bool(answer.abs().max() > 1e-3) == skips
+
+    def test_a_light_u_net_works_at_half_the_resolution_and_loses_no_pixel(self):
+        """Every pixel of a block of two by two has an answer of its own, and changes all four."""
+        torch.manual_seed(0)
+        network, images = LightUNet(1, 4, (8, 16, 32)).eval(), torch.randn(1, 1, 16, 16)
+        sizes = []
+        network.encoder[0].register_forward_hook(lambda module, inputs, output: sizes.append(output.shape))
+        with torch.inference_mode():
+            answer = network(images)
+            for row, column in ((6, 6), (6, 7), (7, 6), (7, 7)):
+                changed = images.clone()
+                changed[..., row, column] += 1
+                assert (network(changed) - answer)[0, :, 6:8, 6:8].abs().min() > 0
+        assert sizes[0] == (1, 8, 8, 8)
+        assert torch.unique(answer[0, 0, 6:8, 6:8]).numel() == 4
 
     def test_attention_weighs_channels_and_pixels(self):
         attention, features = SpatialChannelAttention(4), torch.rand(2, 4, 6, 5)

@@ -121,6 +121,14 @@ _ENTRIES = (
         filters=(16, 32, 64, 128, 256, 256),
     ),
     NetworkEntry(
+        "light-unet",
+        "U-Net for processors: half resolution inside, skips that add, a light decoder (Shi et al., arXiv 1609.05158)",
+        f"{_OWN}.light_unet.LightUNet",
+        _filters,
+        multiple=32,
+        filters=(16, 32, 64, 128, 256),
+    ),
+    NetworkEntry(
         "unet",
         "U-Net of residual units and strided convolutions (Kerfoot et al., doi 10.1007/978-3-030-12029-0_40)",
         f"{_MONAI}.UNet",
