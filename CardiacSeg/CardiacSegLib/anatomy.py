@@ -42,7 +42,9 @@ CAMUS: LabelConvention = {"LV": 1, "MYO": 2, "LA": 3}
 LABEL_CONVENTIONS: Mapping[str, LabelConvention] = {"canonical": CANONICAL, "acdc": ACDC, "camus": CAMUS}
 
 #: Some data sets number their structures in hundreds; a number beyond this is a slip.
-_LARGEST_NUMBER = 65535
+LARGEST_LABEL = 65535
+#: Unknown numbers that a message lists; an image given as labels has thousands.
+_SHOWN = 8
 
 
 def parse_labels(text: str) -> LabelConvention:
@@ -67,9 +69,9 @@ def _parse_label(part: str, text: str) -> tuple[int, str]:
     if not equals:
         known = ", ".join(LABEL_CONVENTIONS)
         raise CardiacSegError(f"labels '{text}': '{part}' is no NUMBER=STRUCTURE; write them as 1=LV,2=MYO, or {known}")
-    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= _LARGEST_NUMBER):
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= LARGEST_LABEL):
         raise CardiacSegError(
-            f"labels '{text}': '{number}' is no number from 1 to {_LARGEST_NUMBER}; 0 is always the background"
+            f"labels '{text}': '{number}' is no number from 1 to {LARGEST_LABEL}; 0 is always the background"
         )
     if name.upper() not in STRUCTURES:
         raise CardiacSegError(f"labels '{text}': structure '{name}' is not known; choose from {', '.join(STRUCTURES)}")
@@ -98,7 +100,11 @@ def relabel(labels: np.ndarray, source: LabelConvention, target: LabelConvention
     present = np.unique(labels)
     unknown = sorted(set(present.tolist()) - set(source.values()) - {0})
     if unknown:
-        raise CardiacSegError(f"label values {unknown} are not in the convention {dict(source)}; name the right one")
+        shown = ", ".join(f"{value:g}" for value in unknown[:_SHOWN])
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise CardiacSegError(
+            f"label values [{shown}]{more} are not in the convention {dict(source)}; name the right one"
+        )
     table = np.zeros(max(source.values()) + 1, np.uint8)
     for name, number in source.items():
         table[number] = target.get(name, 0)

@@ -1,11 +1,16 @@
-"""Writing files so that nothing is ever half written."""
+"""Writing files so that nothing is ever half written, and unpacking them so that the memory is never filled."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+import threading
+import time
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from CardiacSegLib.errors import CardiacSegError
@@ -16,10 +21,29 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CardiacSegError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
+        raise CardiacSegError(f"{path}: cannot be made ({error.strerror}); {_remedy(error)}") from error
+
+
+#: What helps where a file cannot be written; in all other cases it is another folder.
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)), "make room on the disk"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def _remedy(error: OSError) -> str:
+    return _REMEDIES.get(error.errno, "choose another folder")
 
 
 _PARTIAL = ".partial-"
+#: The mask can only be asked for by setting it, and a batch writes from two threads.
+_UMASK = threading.Lock()
+#: No file takes so long to write: one that still has a temporary name then was left by a process that was killed.
+_ABANDONED_SECONDS = 86400.0
+#: The name of a partial file ends as that of the file does, by which many a writer chooses the format.
+_LONGEST_EXTENSION = 16
+#: So much of a gzip file is unpacked at a time where nothing of it is kept.
+_PIECE = 2**20
 
 
 def remove_partial(folder: Path) -> None:
@@ -28,12 +52,22 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=1000)
+def _remove_abandoned(folder: Path) -> None:
+    """Remove, once in a process, what killed processes left half written in a folder; others may be writing there."""
+    with suppress(OSError):
+        for path in folder.glob(f"{_PARTIAL}*"):
+            if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+
+
 @contextmanager
 def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name and give it its own only once it is whole.
 
     The body writes to the path that it is given, which has the same extension; where the body raises, the temporary
-    file goes and whatever stood at ``path`` stays as it was.
+    file goes and whatever stood at ``path`` stays as it was. What a process that was killed left half written in the
+    same folder goes with the next writing there, once it is a day old.
 
     Args:
         synced: wait until the disk has the content, so that not even a power failure leaves a file of zeros.
@@ -42,13 +76,14 @@ def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
         CardiacSegError: where the folder does not exist or cannot be written to, or the disk is full.
     """
     path = Path(path)
-    if path.is_dir():
-        raise CardiacSegError(f"{path}: is a folder; give the name of a file")
+    _remove_abandoned(path.parent)
     extension = path.name[path.name.find(".", 1) :] if "." in path.name[1:] else ""
     try:
-        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=extension, dir=path.parent)
+        if path.is_dir():
+            raise CardiacSegError(f"{path}: is a folder; give the name of a file")
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=extension[-_LONGEST_EXTENSION:], dir=path.parent)
     except OSError as error:
-        raise CardiacSegError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        raise CardiacSegError(f"{path}: cannot be written ({error.strerror}); {_remedy(error)}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -58,11 +93,39 @@ def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
             _sync(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise CardiacSegError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was left there"
-        ) from error
+        reason = f"{error.strerror or error}; nothing was left there"
+        raise CardiacSegError(f"{path}: cannot be written ({reason}); {_remedy(error)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be gone, and what went wrong is said already
+            temporary.unlink()
+
+
+def unzipped(content: bytes, most: int, *, to_the_end: bool = False) -> bytes:
+    """The first bytes of what a gzip file holds, which may be more than the memory.
+
+    Args:
+        content: of the file, or how it begins.
+        most: how many bytes to give at most.
+        to_the_end: also unpack the rest, and let it go: at the end stands the checksum.
+
+    Raises:
+        EOFError: where ``content`` ends too early.
+        zlib.error: where it is damaged or something else.
+    """
+    kept, left = [], most
+    while content and (left or to_the_end):
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        while not member.eof and (left or to_the_end):
+            piece = member.decompress(content, max(left, _PIECE))
+            content = member.unconsumed_tail
+            if to_the_end and not (piece or content or member.eof):
+                raise EOFError("it ends too early")
+            if not (piece or content):
+                break
+            kept.append(piece[:left])
+            left -= len(kept[-1])
+        content = member.unused_data.lstrip(b"\0")
+    return b"".join(kept)
 
 
 def _sync(path: Path) -> None:
@@ -72,6 +135,7 @@ def _sync(path: Path) -> None:
 
 def _match_permissions(path: Path) -> None:
     """Give a file made by ``mkstemp`` (readable by its owner alone) the permissions that ``open`` would have given."""
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     path.chmod(0o666 & ~mask)

@@ -7,19 +7,26 @@ nibabel, pynrrd and Pillow, because ITK fills what a truncated file lacks with z
 
 from __future__ import annotations
 
-import gzip
+import bz2
+import io
+import os
 import re
+import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import replacing
+from CardiacSegLib.files import replacing, unzipped
+from CardiacSegLib.geometry import voxel_spacing
 from CardiacSegLib.terminology import TAG_NAME, terminology_entry
 
 if TYPE_CHECKING:
@@ -28,9 +35,24 @@ if TYPE_CHECKING:
 
 #: ITK's world is LPS, NIfTI's and Slicer's is RAS.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_NIFTI_HEADER_SIZE = 348
+_NIFTI_HEADER_SIZE, _NIFTI_2_HEADER_SIZE = 348, 540
+#: So many bytes of a gzip file hold the header of the file in it.
+_ZIPPED_HEADER = 2**16
 #: A header that claims more voxels than this is damaged; a cine of 30 phases of 20 slices of 512 x 512 has 1.6e8.
 _MOST_VOXELS = 2**31
+#: A picture of more pixels is none of a heart.
+_MOST_PIXELS = 2**26
+#: No voxel takes more bytes.
+_LARGEST_VOXEL = 8
+#: Lines that a NRRD header may have its data begin after.
+_MOST_LINES = 10_000
+#: Spacings beyond these, in millimeters, are no spacing of anything.
+_SPACINGS = (1e-4, 1e4)
+#: What readers raise for a file that is damaged, or something else than its name says.
+_UNREADABLE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError),
+    *(ValueError, struct.error, zlib.error),
+)
 
 #: Pictures say nothing of space: read as one slice, of 1 mm pixels, that knows that it does not know them.
 PICTURE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -42,6 +64,11 @@ _NIFTI_GEOMETRY = (
     *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units", "toffset"),
 )
+#: The two places that a header may give, and what each is made of.
+_NIFTI_FORMS = {
+    "qform": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    "sform": ("srow_x", "srow_y", "srow_z"),
+}
 #: Milliseconds in NIfTI's units of time, and the bits of a header that say which. A number without a unit is taken for
 #: milliseconds or seconds, whichever a heartbeat can have.
 _NIFTI_TIMES = {8: [1000.0], 16: [1.0], 24: [0.001], 0: [1.0, 1000.0]}
@@ -100,13 +127,18 @@ def read_image(path: Path | str) -> Image:
             three or four dimensions with finite voxels and positive spacing.
     """
     path = Path(path)
-    if _holds_dicom(path):
-        return read_dicom_cine(path)
-    if not path.is_file():
-        reason = "is a folder; name an image in it" if path.is_dir() else "does not exist; check the path"
-        raise CardiacSegError(f"{path}: {reason}")
-    if path.stat().st_size == 0:
-        raise CardiacSegError(f"{path}: the file is empty (0 bytes); export or copy it again")
+    try:
+        return read_dicom_cine(path) if _holds_dicom(path) else _read_file(path)
+    except MemoryError as error:
+        raise CardiacSegError(
+            f"{path}: does not fit into memory; close other programs or give a smaller image"
+        ) from error
+    except OSError as error:  # a name that is too long, a folder that may not be read, a disk that is gone
+        raise CardiacSegError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+
+
+def _read_file(path: Path) -> Image:
+    _check_file(path)
     extension = extension_of(path, IMAGE_EXTENSIONS)
     if not extension:
         raise CardiacSegError(f"{path}: not a known image format; give one of {', '.join(IMAGE_EXTENSIONS)}")
@@ -115,6 +147,17 @@ def read_image(path: Path | str) -> Image:
     image = readers.get(extension, _read_itk)(path)
     _check(image)
     return image
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file with something in it: reading from a pipe would never end."""
+    if path.is_dir():
+        raise CardiacSegError(f"{path}: is a folder; name an image in it")
+    if not path.is_file():
+        reason = "is no regular file; copy it into one" if path.exists() else "does not exist; check the path"
+        raise CardiacSegError(f"{path}: {reason}")
+    if path.stat().st_size == 0:
+        raise CardiacSegError(f"{path}: the file is empty (0 bytes); export or copy it again")
 
 
 def read_dicom_cine(source: Path | str | DicomSeries) -> Image:
@@ -156,10 +199,10 @@ def _image_of(cine: DicomCine, path: Path | None, notes: Sequence[str]) -> Image
 
 def _holds_dicom(path: Path) -> bool:
     """Whether that is a folder with DICOM files, or one such file, which no other format is called like."""
-    from CardiacSegLib.dicom.headers import is_dicom_file, is_dicomdir
+    from CardiacSegLib.dicom.headers import files_in, is_dicom_file, is_dicomdir
 
     if path.is_dir():
-        return any(is_dicom_file(file) for file in path.rglob("*") if file.is_file())
+        return any(is_dicom_file(file) for file in files_in(path))
     return not extension_of(path, IMAGE_EXTENSIONS) and path.is_file() and (is_dicomdir(path) or is_dicom_file(path))
 
 
@@ -174,9 +217,17 @@ def _check(image: Image) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = np.count_nonzero(~np.isfinite(array))
         raise CardiacSegError(f"{path}: {count} voxels are NaN or infinite; replace them, for example by 0")
+    if not np.isfinite(image.affine).all():
+        raise CardiacSegError(f"{path}: its place in space is no number; set the true origin in its header")
+    spacing, (low, high) = voxel_spacing(image.affine), _SPACINGS
+    if not (low <= spacing.min() and spacing.max() <= high):
+        shown = " x ".join(f"{value:g}" for value in spacing)
+        raise CardiacSegError(f"{path}: a spacing of {shown} mm cannot be; set the true spacing in its header")
 
 
 def _not_readable(path: Path, error: Exception) -> CardiacSegError:
+    if isinstance(error, PermissionError):
+        return CardiacSegError(f"{path}: this account may not read it; give it the right to, or copy the file")
     reason = " ".join(str(error).split())[-160:]
     return CardiacSegError(
         f"{path}: cannot be read, it is truncated, damaged or no such image ({reason}); copy it again"
@@ -186,18 +237,19 @@ def _not_readable(path: Path, error: Exception) -> CardiacSegError:
 def _read_nifti(path: Path) -> Image:
     import nibabel
 
+    is_zipped = extension_of(path, (".nii", ".nii.gz")) == ".nii.gz"
     try:
         content = path.read_bytes()
-        if extension_of(path, (".nii", ".nii.gz")) == ".nii.gz":
-            content = gzip.decompress(content)  # to the end, where its checksum is: nibabel would not look at that
-        header = nibabel.Nifti1Header(content[:_NIFTI_HEADER_SIZE], check=False)
+        start = unzipped(content[:_ZIPPED_HEADER], _NIFTI_HEADER_SIZE) if is_zipped else content[:_NIFTI_HEADER_SIZE]
+        header = nibabel.Nifti1Header(start, check=False)
         _check_nifti_header(header, path)
-        nifti = nibabel.Nifti1Image.from_bytes(content)
-        array = np.asanyarray(nifti.dataobj)
-    except (
-        *(OSError, ValueError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError),
-        *(nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError),
-    ) as error:
+        size = header.get_data_offset() + int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
+        content = unzipped(content, size, to_the_end=True) if is_zipped else content
+        if not _NIFTI_HEADER_SIZE <= header.get_data_offset() <= size <= len(content):
+            raise ValueError(f"{size} bytes by its header, {len(content)} in the file")
+        with np.errstate(over="ignore", invalid="ignore"):  # what its scale makes infinite is counted later
+            array = np.asanyarray(nibabel.arrayproxy.ArrayProxy(io.BytesIO(content), header, mmap=False))
+    except (*_UNREADABLE, nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError) as error:
         raise _not_readable(path, error) from error
     array = array.reshape(array.shape + (1,) * (3 - array.ndim))
     fields = {name: header[name].copy() for name in (*_NIFTI_GEOMETRY, "dim")}
@@ -223,7 +275,9 @@ def _heart_rate(header: Any) -> float | None:
 def _check_nifti_header(header: Any, path: Path) -> None:
     """Find what would make a reader guess: sizes, spacings, dimensions."""
     dimensions = int(header["dim"][0])
-    if not 1 <= dimensions <= 7 or int(header["sizeof_hdr"]) != _NIFTI_HEADER_SIZE:
+    if int(header["sizeof_hdr"]) == _NIFTI_2_HEADER_SIZE:
+        raise CardiacSegError(f"{path}: is NIfTI-2; save it as NIfTI-1, which every program writes")
+    if not 1 <= dimensions <= 7 or int(header["sizeof_hdr"]) != _NIFTI_HEADER_SIZE or header["magic"] != b"n+1":
         raise CardiacSegError(f"{path}: has no NIfTI header; check that it is the image, and copy it again")
     if dimensions > 4 or dimensions < 2:
         raise CardiacSegError(f"{path}: has {dimensions} dimensions; give a volume (3) or a cine (4)")
@@ -232,15 +286,18 @@ def _check_nifti_header(header: Any, path: Path) -> None:
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         values = " x ".join(f"{value:g}" for value in spacing)
         raise CardiacSegError(f"{path}: spacing is {values} mm; set the true, positive spacing in its header (pixdim)")
+    for form, names in _NIFTI_FORMS.items():
+        if header[f"{form}_code"] > 0 and not all(np.isfinite(header[name]).all() for name in names):
+            raise CardiacSegError(f"{path}: the {form} of its header is no number; set it anew, or its code to 0")
 
 
-def _check_size(size: Sequence[int], path: Path) -> None:
+def _check_size(size: Sequence[int], path: Path, most: int = _MOST_VOXELS) -> None:
     """Refuse what a header claims before anything makes room for it."""
     if min(size) < 1:
         shown = " x ".join(map(str, size))
         raise CardiacSegError(f"{path}: holds no voxel (size {shown}); export it again")
     count = np.prod(np.asarray(size, float))
-    if count > _MOST_VOXELS:
+    if count > most:
         raise CardiacSegError(f"{path}: its header claims {count:.0e} voxels; it is damaged, copy it again")
 
 
@@ -254,6 +311,10 @@ def _itk_reader(path: Path) -> Any:
     """ITK's reader, which has read what the file says of its size and its place, and not yet its voxels."""
     import SimpleITK as sitk
 
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # the process would end here and now
+        raise CardiacSegError(f"{path}: a part of its name is no text; rename it") from error
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK says of each ACDC file that its sform is unexpected
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -265,6 +326,37 @@ def _itk_reader(path: Path) -> Any:
             raise CardiacSegError(message) from error
         raise _not_readable(path, error) from error
     return reader
+
+
+class _Silence:
+    """Keeps ITK's readers from telling what their error says on the standard error of the process, past Python.
+
+    Several threads may be within it at a time: the first one in turns it off, the last one out on again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._kept = -1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                with suppress(OSError), Path(os.devnull).open("wb") as nowhere:  # a program with windows has none
+                    self._kept = os.dup(2)
+                    os.dup2(nowhere.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0 and self._kept >= 0:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+                self._kept = -1
+
+
+_SILENCE = _Silence()
 
 
 def _affine(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:
@@ -282,11 +374,11 @@ def _read_nrrd(path: Path) -> Image:
     import nrrd
 
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream, np.errstate(invalid="ignore"):  # sizes that no integer holds
             header = nrrd.read_header(stream)
             _check_size(header["sizes"].tolist(), path)
-            array = nrrd.read_data(header, stream, str(path))
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zlib.error, nrrd.NRRDError) as error:
+            array = _nrrd_voxels(header, stream, path)
+    except (*_UNREADABLE, nrrd.NRRDError) as error:
         raise _not_readable(path, error) from error
     # A file without a space has at most a spacing; ITK then takes its axes for left, posterior and superior.
     spacings = np.asarray(header.get("spacings", np.ones(array.ndim)), float)
@@ -309,6 +401,29 @@ def _read_nrrd(path: Path) -> Image:
     return Image(array, to_ras[space] @ affine, path, {name: header[name] for name in _NRRD_GEOMETRY if name in header})
 
 
+def _nrrd_voxels(header: Mapping[str, Any], stream: BinaryIO, path: Path) -> np.ndarray:
+    """The voxels (I, J, K) behind a NRRD header, or in the file that it names."""
+    import nrrd
+
+    names = [name for name in ("data file", "datafile") if name in header]
+    if names:
+        data = path.parent / header[names[0]]
+        _check_file(data)
+        with data.open("rb") as detached:
+            return _nrrd_voxels({name: header[name] for name in header if name not in names}, detached, data)
+    lines, skipped = (header.get(name, header.get(f"{name[:4]} skip", 0)) for name in ("lineskip", "byteskip"))
+    if not 0 <= lines <= _MOST_LINES:
+        raise ValueError(f"its voxels would begin after {lines} lines")
+    if header.get("encoding") not in ("gzip", "gz", "bzip2", "bz2"):
+        return nrrd.read_data(header, stream, str(path))
+    # pynrrd would unpack whatever there is, and a small file can hold more than the memory.
+    most = int(np.prod(header["sizes"])) * _LARGEST_VOXEL + max(0, skipped)
+    content = stream.read()
+    is_bz2 = header["encoding"].startswith("b")
+    content = bz2.BZ2Decompressor().decompress(content, most) if is_bz2 else unzipped(content, most, to_the_end=True)
+    return nrrd.read_data({**header, "encoding": "raw"}, io.BytesIO(content), str(path))
+
+
 def _check_directions(affine: np.ndarray, path: Path) -> None:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(affine).all() and (spacing > 0).all()):
@@ -323,12 +438,14 @@ def _check_directions(affine: np.ndarray, path: Path) -> None:
 def _read_itk(path: Path) -> Image:
     import SimpleITK as sitk
 
-    reader = _itk_reader(path)
+    with _SILENCE:
+        reader = _itk_reader(path)
     _check_size(reader.GetSize(), path)
-    if not min(reader.GetSpacing()) > 0:
+    if not all(spacing > 0 for spacing in reader.GetSpacing()):
         raise CardiacSegError(f"{path}: spacing is not positive; set the true spacing in its header")
     try:
-        image = reader.Execute()
+        with _SILENCE:
+            image = reader.Execute()
     except RuntimeError as error:
         raise _not_readable(path, error) from error
     if image.GetNumberOfComponentsPerPixel() > 1:
@@ -343,12 +460,14 @@ def _read_picture(path: Path) -> Image:
     import PIL.Image
 
     try:
-        with PIL.Image.open(path) as picture:
-            _check_size(picture.size, path)
-            if getattr(picture, "n_frames", 1) > 1:
-                raise CardiacSegError(f"{path}: holds {picture.n_frames} pictures; give each a file of its own")
-            array = _gray_values(picture, path)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow merely warns of does not keep it from reading
+            with PIL.Image.open(path) as picture:
+                _check_size(picture.size, path, _MOST_PIXELS)
+                if getattr(picture, "n_frames", 1) > 1:
+                    raise CardiacSegError(f"{path}: holds {picture.n_frames} pictures; give each a file of its own")
+                array = _gray_values(picture, path)
+    except (*_UNREADABLE, PIL.Image.DecompressionBombError) as error:
         raise _not_readable(path, error) from error
     # Dots per inch, where a picture has them, tell how large to print it: they are no spacing.
     return Image(np.ascontiguousarray(array.T[..., None]), LPS_TO_RAS.copy(), path, spacing_known=False)

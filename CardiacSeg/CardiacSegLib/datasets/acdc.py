@@ -10,6 +10,7 @@ from pathlib import Path
 
 from CardiacSegLib.anatomy import ACDC, LabelConvention
 from CardiacSegLib.datasets.cases import Case, fixed_labels
+from CardiacSegLib.datasets.descriptions import read_number
 from CardiacSegLib.errors import CardiacSegError
 
 TITLE = "ACDC: patientNNN/Info.cfg with patientNNN_frameFF[_gt].nii.gz"
@@ -30,14 +31,14 @@ def read_info(path: Path) -> dict[str, str]:
         CardiacSegError: where the file is missing or does not name the ED and ES frames.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CardiacSegError(f"{path}: cannot be read ({error}); every patient has one") from error
     info = {
         key.strip(): value.strip() for key, separator, value in (line.partition(":") for line in lines) if separator
     }
     for phase in ("ED", "ES"):
-        if not info.get(phase, "").isdigit():
+        if read_number(info.get(phase, "")) is None:
             raise CardiacSegError(f"{path}: no frame number for {phase}; add a line '{phase}: <number>'")
     return info
 

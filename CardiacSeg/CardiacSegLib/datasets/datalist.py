@@ -17,13 +17,21 @@ from typing import Any
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets import nnunet
 from CardiacSegLib.datasets.cases import Case, named_labels
-from CardiacSegLib.datasets.descriptions import CaseName, convention_of, held_out_folds, read_description
+from CardiacSegLib.datasets.descriptions import (
+    CaseName,
+    convention_of,
+    held_out_folds,
+    read_description,
+    read_number,
+)
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 from CardiacSegLib.images import IMAGE_EXTENSIONS, extension_of
 
 TITLE = "Decathlon or MONAI datalist: a json file that lists images with their labels"
 
+#: What no name of a patient, a phase or a view may hold, and how long it may be.
+_SEPARATORS, _LONGEST_NAME = frozenset("/\\:\0\r\n"), 80
 _PART_OF = {"training": "train", "validation": "val", "test": "test", "testing": "test"}
 _LIST_OF = {"": "training", "train": "training", "val": "validation", "test": "test"}
 
@@ -143,7 +151,14 @@ class _Entry:
         image = Path(self.text("image")).name
         ending = extension_of(image, IMAGE_EXTENSIONS)
         said = CaseName(patient, "", "") if patient else CaseName.parse(image[: len(image) - len(ending)])
-        return CaseName(said.patient, self.text("phase") or said.phase, self.text("view") or said.view)
+        name = CaseName(said.patient, self.text("phase") or said.phase, self.text("view") or said.view)
+        # What is made of a case is written into files of its name.
+        unlike = next((part for part in name if len(part) > _LONGEST_NAME or set(part) & _SEPARATORS), None)
+        if unlike is not None:
+            raise self._error(
+                f"{unlike[:_LONGEST_NAME]!r} cannot stand in the name of a file; give a short, plain name"
+            )
+        return name
 
     def file(self, key: str) -> Path:
         if not self.text(key):
@@ -160,9 +175,10 @@ class _Entry:
         return str(value)
 
     def number(self, key: str) -> int:
-        if not self.text(key).isdecimal():
+        number = read_number(self.text(key))
+        if number is None:
             raise self._error(f'"{key}" is no number counted from 0')
-        return int(self.text(key))
+        return number
 
     def _convention(self, labels: LabelConvention | None) -> LabelConvention:
         if labels is None and self.fields["labels"] is not None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from CardiacSegLib.anatomy import STRUCTURES, LabelConvention
+from CardiacSegLib.anatomy import LARGEST_LABEL, STRUCTURES, LabelConvention
 from CardiacSegLib.errors import CardiacSegError
 
 _PHASES = ("ED", "ES")
+#: Longer numbers are neither those of frames nor those of labels.
+_MOST_DIGITS = 6
 _MARK = re.compile(r"ED|ES|(frame|phase|ph)-?\d*", re.IGNORECASE)
 
 #: How data sets call the structures, beside their names, titles and SNOMED CT meanings; MLV and LVC, LVM and LVBP are
@@ -37,13 +39,31 @@ def read_description(path: Path) -> dict[str, Any]:
         CardiacSegError: where the file is missing or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
         if not isinstance(content, dict):
             raise ValueError("it is no object in braces")
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise CardiacSegError(f"{path}: cannot be read as a description of cases ({reason}); write it anew") from error
     return content
+
+
+def read_json(path: Path) -> Any:
+    """What a json file holds.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deeply") from error
+
+
+def read_number(text: str) -> int | None:
+    """A number counted from 0 that somebody wrote, such as that of a frame; None where the text is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 class CaseName(NamedTuple):
@@ -150,4 +170,5 @@ def _names_by_number(labels: object, source: Path) -> dict[int, str]:
 
 
 def _is_number(value: object) -> bool:
-    return str(value).isdecimal() and not isinstance(value, bool)
+    number = None if isinstance(value, bool) else read_number(str(value))
+    return number is not None and number <= LARGEST_LABEL

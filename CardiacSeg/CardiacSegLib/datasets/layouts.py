@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -40,15 +41,26 @@ def recognize(folder: Path) -> str:
     Raises:
         CardiacSegError: where it does not exist or has none that is known.
     """
-    folder = _existing(folder)
-    name = _recognized(folder)
+    with _named(folder):
+        folder = _existing(folder)
+        name = _recognized(folder)
+        inside = next((path for path in _subfolders(folder) if not name and _recognized(path)), None)
     if name:
         return name
-    inside = next((path for path in _subfolders(folder) if _recognized(path)), None)
     if inside:
         raise CardiacSegError(f"{folder}: has no layout that is known, but {inside} in it has one; give that folder")
     known = "; ".join(f"{name} ({layout.TITLE})" for name, layout in LAYOUTS.items())
     raise CardiacSegError(f"{folder}: has no layout that is known; arrange it as one of them: {known}")
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Name what cannot be listed: a folder that vanishes or may not be read, a name that is too long."""
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or folder
+        raise CardiacSegError(f"{what}: cannot be read ({error.strerror or error}); check {folder}") from error
 
 
 def _existing(folder: Path) -> Path:
@@ -77,7 +89,9 @@ def find_cases(folder: Path, layout: str = "", labels: LabelConvention | None = 
         CardiacSegError: where the folder does not exist, the layout is not known, or something of it is missing or
             contradicts ``labels``.
     """
-    return _layout(layout or recognize(folder)).find_cases(_existing(folder), labels)
+    found = _layout(layout or recognize(folder))
+    with _named(folder):
+        return found.find_cases(_existing(folder), labels)
 
 
 def same_images(layout: str) -> Sequence[Sequence[str]]:

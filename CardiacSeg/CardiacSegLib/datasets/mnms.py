@@ -17,6 +17,7 @@ from pathlib import Path
 
 from CardiacSegLib.anatomy import CANONICAL, LabelConvention
 from CardiacSegLib.datasets.cases import Case, fixed_labels
+from CardiacSegLib.datasets.descriptions import read_number
 from CardiacSegLib.errors import CardiacSegError
 
 TITLE = "M&Ms and M&Ms-2: ID_sa[_gt].nii.gz with the table of ED and ES, or ID_sa_ED[_gt].nii.gz"
@@ -124,10 +125,10 @@ class _Table:
                 "or above; put the one that comes with M&Ms there"
             )
         row = self.rows.get(_key(patient), {})
-        numbers = {phase: row.get(phase.lower(), "") for phase in ("ED", "ES")}
-        if not all(number.isdigit() for number in numbers.values()):
+        numbers = {phase: read_number(row.get(phase.lower(), "")) for phase in ("ED", "ES")}
+        if None in numbers.values():
             raise CardiacSegError(f"{self.path}: gives no ED and ES frame for {patient}; add them, counted from 0")
-        return {phase: int(number) for phase, number in numbers.items()}
+        return numbers
 
     def group(self, patient: str) -> str:
         """The disease; where the table has none, the maker of the scanner."""

@@ -7,15 +7,15 @@ test on. ``splits_final.json``, where it lies beside them, holds the folds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets.cases import Case
-from CardiacSegLib.datasets.descriptions import CaseName, convention_of, held_out_folds, read_description
+from CardiacSegLib.datasets.descriptions import CaseName, convention_of, held_out_folds, read_description, read_json
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.images import IMAGE_EXTENSIONS
 
 TITLE = "nnU-Net raw: dataset.json with imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz"
 
@@ -48,6 +48,8 @@ def find_cases(folder: Path, labels: LabelConvention | None = None) -> list[Case
     _check_channels(content, description)
     convention = labels or convention_of(content.get("labels"), description)
     ending = content.get("file_ending", ".nii.gz")
+    if ending not in IMAGE_EXTENSIONS:
+        raise CardiacSegError(f'{description}: "file_ending" is {ending!r}; write one of {", ".join(IMAGE_EXTENSIONS)}')
     cases = [
         Case(name.patient, name.phase, image, mask, convention, part=part, view=name.view)
         for part, suffix in (("train", "Tr"), ("test", "Ts"))
@@ -93,7 +95,7 @@ def read_splits(folder: Path) -> list[list[str]]:
     if not path.is_file():
         return []
     try:
-        folds = [[CaseName.parse(name).patient for name in fold["val"]] for fold in json.loads(path.read_text("utf-8"))]
+        folds = [[CaseName.parse(name).patient for name in fold["val"]] for fold in read_json(path)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise CardiacSegError(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.datasets.descriptions import read_json
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 
@@ -240,7 +241,9 @@ def read_folds(path: Path) -> list[list[str]]:
         CardiacSegError: where the file is not such a file, or a patient stands in two folds.
     """
     try:
-        folds = json.loads(Path(path).read_text(encoding="utf-8"))["folds"]
+        folds = read_json(Path(path))["folds"]
+        if not (isinstance(folds, list) and folds):
+            raise TypeError("there are no folds in it")
         if not all(isinstance(fold, list) and all(isinstance(patient, str) for patient in fold) for fold in folds):
             raise TypeError("folds are not lists of names")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -249,8 +252,9 @@ def read_folds(path: Path) -> list[list[str]]:
             f'{path}: not a split file ({reason}); it holds {{"folds": [[patients], ...]}}'
         ) from error
     patients = [patient for fold in folds for patient in fold]
-    if len(patients) != len(set(patients)):
-        raise CardiacSegError(f"{path}: a patient stands in two folds; each may stand in one only")
+    twice = next((patient for patient in patients if patients.count(patient) > 1), None)
+    if twice is not None:
+        raise CardiacSegError(f"{path}: a patient stands in two folds ({twice}); each may stand in one only")
     return folds
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets.cases import Case, fixed_labels
 from CardiacSegLib.dicom.cine import read_volume
-from CardiacSegLib.dicom.headers import DicomImage, read_headers
+from CardiacSegLib.dicom.headers import DicomImage, files_in, read_headers
 from CardiacSegLib.dicom.stacks import CineStack, parallel_images
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image
@@ -46,6 +46,8 @@ _TABLES = {"link.csv", "scd_patientdata.csv"}
 #: published them says so, and the images agree: taken as counted from that center, contours lie 0.5 pixels, give or
 #: take 0.1, beyond the borders that they follow (a test measures it).
 _FIRST_CENTER = 0.5
+#: More columns or rows no DICOM image has.
+_LARGEST = 2**16
 #: Contours run on a grid of half pixels, right through centers. Moved by next to nothing, and not along a diagonal, a
 #: contour loses as many of those on one side as it gains on the other: it keeps its area, and what it fills moves by a
 #: quarter of a pixel at most.
@@ -102,11 +104,16 @@ def read_contour(path: Path) -> np.ndarray:
         CardiacSegError: where the file does not hold three or more points.
     """
     try:
-        points = np.array([line.split() for line in path.read_text().splitlines() if line.strip()], float)
-        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        points = np.array([line.split() for line in lines if line.strip()], float)
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
             raise ValueError(f"numbers of shape {points.shape}")
+        if not (np.abs(points) <= _LARGEST).all():
+            raise ValueError("points beyond any image")
+        if not np.ptp(points, axis=0).all():
+            raise ValueError("it encloses nothing")
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:160]
         raise CardiacSegError(
             f"{path}: is no contour ({reason}); it holds two numbers a line, column and row of a point: copy it again"
         ) from error
@@ -135,7 +142,7 @@ def fill_contour(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def recognizes(folder: Path) -> bool:
     """Whether contours named as those of Sunnybrook lie anywhere in ``folder``."""
-    return any(_CONTOUR.fullmatch(path.name) for path in Path(folder).rglob("IM-*contour-manual.txt"))
+    return any(_CONTOUR.fullmatch(path.name) for path in files_in(Path(folder), "IM-*contour-manual.txt"))
 
 
 def find_cases(folder: Path, labels: LabelConvention | None = None) -> list[Case]:
@@ -253,7 +260,7 @@ def _group(patient: str) -> str:
 
 def _contoured_patients(folder: Path) -> dict[str, _Patient]:
     found: dict[Path, dict[int, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
-    for path in sorted(folder.rglob("IM-*contour-manual.txt")):
+    for path in files_in(folder, "IM-*contour-manual.txt"):
         match = _CONTOUR.fullmatch(path.name)
         if match is None:  # papillary muscles
             continue
@@ -284,7 +291,7 @@ def _images_of(patients: Collection[str], folder: Path) -> dict[str, list[Path]]
     """The DICOM files of each patient: those anywhere in a folder with its name or one that a table links to it."""
     names = {patient: patient for patient in patients} | _links(folder)
     images: dict[str, list[Path]] = {patient: [] for patient in patients}
-    for path in sorted(folder.rglob("*.dcm")):
+    for path in files_in(folder, "*.dcm"):
         patient = next((names[name] for name in map(_short, path.parts[-2::-1]) if name in names), None)
         if patient in images:
             images[patient].append(path)
@@ -300,7 +307,7 @@ def _images_of(patients: Collection[str], folder: Path) -> dict[str, list[Path]]
 def _links(folder: Path) -> dict[str, str]:
     """The patient whose images are in a folder of another name."""
     links = {}
-    for path in sorted(folder.rglob("*.csv")):
+    for path in files_in(folder, "*.csv"):
         if path.name.lower() in _TABLES:
             links |= _read_links(path)
     return links

@@ -92,7 +92,7 @@ def _run_parts(path: Path) -> dict[str, list[str]]:
     """The parts that a training run keeps in its ``split.json``; {} where the file is another one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     is_parts = isinstance(content, dict) and content and set(content) <= set(PARTS)
     return {part: list(map(str, patients)) for part, patients in content.items()} if is_parts else {}

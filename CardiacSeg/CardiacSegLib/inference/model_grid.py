@@ -65,9 +65,14 @@ class ModelGrid:
         if not np.isfinite(volume).all():
             raise CardiacSegError("voxels are NaN or infinite; replace them, for example by 0")
         volume = volume.view(np.uint8) if volume.dtype == bool else volume
-        low, high = np.percentile(volume, self.percentiles)
-        if not high > low:
-            low, high = float(volume.min()), float(volume.max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = np.percentile(volume, self.percentiles)
+            if not high > low:
+                low, high = float(volume.min()), float(volume.max())
+            # Between the largest and the smallest number that a type holds lies more than it holds.
+            too_far = volume.dtype.kind == "f" and not np.isfinite(np.subtract(high, low, dtype=volume.dtype))
+        if too_far:
+            return self.normalize(np.ldexp(volume.astype(np.float64), -2))
         if not high > low:
             raise CardiacSegError(f"the image is constant (every voxel is {low:g}); choose one that shows a heart")
         # From 0 to 1 before single precision: a large offset, or very large numbers, would not survive it.
