@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from contourpy import contour_generator
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.phantom import Phantom
 
 #: As Sunnybrook has them, with leading zeros that the standard forbids.
@@ -231,3 +233,34 @@ def _group(**fields: Any) -> Dataset:
     for name, value in fields.items():
         setattr(group, name, value)
     return group
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """The border of a mask (columns, rows) halfway between the centers of pixels, counted from the image's corner."""
+    lines = contour_generator(z=mask.T.astype(float)).lines(0.5)
+    return max(lines, key=len)[:-1] + 0.5
+
+
+def contour_name(number: int, kind: str) -> str:
+    """How Sunnybrook calls the inner ("i") or outer ("o") contour on an image."""
+    return f"IM-0001-{number:04d}-{kind}contour-manual.txt"
+
+
+def write_contour(folder: Path, number: int, kind: str, points: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{x:.2f} {y:.2f}\r\n" for x, y in points)
+    (folder / contour_name(number, kind)).write_text(lines)
+
+
+def write_contours(inner: Path, outer: Path, phantom: Phantom) -> None:
+    """Write the contours that experts draw: both at ED, the inner one alone at ES; images count slice by slice."""
+    _, _, levels, frames = phantom.labels.shape
+    for frame in (phantom.ed_frame, phantom.es_frame):
+        for level in range(levels):
+            labels, number = phantom.labels[:, :, level, frame], level * frames + frame + 1
+            if not (labels == CANONICAL["LV"]).any():
+                continue
+            write_contour(inner, number, "i", outline(labels == CANONICAL["LV"]))
+            if frame == phantom.ed_frame:
+                write_contour(outer, number, "o", outline((labels == CANONICAL["LV"]) | (labels == CANONICAL["MYO"])))
+    write_contour(inner, frames + phantom.ed_frame + 1, "p1", np.ones((4, 2)))

@@ -67,7 +67,7 @@ class TestTheList:
             "4 long-axis cine 1 6 3.00 x 3.00 mm 4ch",
         ]
         assert "takes: 5 parallel slices, 6 phases, oblique, across the heart's usual axis" in printed
-        assert "left out: 1 DICOM file damaged; copy again" in lines
+        assert re.search(r"^left out: 1 DICOM file damaged, such as broken \(.*\); copy again$", printed, re.MULTILINE)
 
     def test_is_one_event_for_programs(self, dicom, a_study):
         code, printed, _ = dicom(a_study, "--events")
@@ -95,7 +95,7 @@ class TestTheCine:
         assert code == 0
         assert printed.splitlines()[:2] == [
             str(tmp_path / "cine.nii.gz"),
-            "from short-axis cine: series 2 (5 slices x 6 phases, 'sa stack')",
+            "from short-axis cine: series 2 (5 slices x 6 phases)",
         ]
         assert "left out: localizer: series 1 (9 slices x 1 phase)" in printed
         found = read_image(tmp_path / "cine.nii.gz")
@@ -113,7 +113,7 @@ class TestTheCine:
 
     def test_may_be_that_of_another_series(self, dicom, a_study, tmp_path):
         code, printed, _ = dicom(a_study, "--series", 4, "--output", tmp_path / "la.nii.gz")
-        assert (code, "'4ch'" in printed) == (0, True)
+        assert (code, "from long-axis cine: series 4 " in printed) == (0, True)
         assert read_image(tmp_path / "la.nii.gz").array.shape == (64, 64, 1, 6)
 
     @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contourpy import contour_generator
 from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter, map_coordinates
 
@@ -22,7 +21,7 @@ from CardiacSegLib.dicom.headers import read_headers
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.geometry import voxel_spacing
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
-from dicoms_made import SERIES, write_image_file
+from dicoms_made import SERIES, write_contours, write_image_file
 from phantoms import COARSE
 
 FRAMES, SLICES = 6, 5
@@ -36,32 +35,6 @@ def number_of(level: int, frame: int) -> int:
 def write_cine(folder: Path, phantom: Phantom, name: str = "{number}.dcm", **fields: object) -> None:
     """Write the phases of a slice one after the other; each slice has a heartbeat of its own."""
     dicoms_made.write_cine(folder, phantom, lambda level, frame: name.format(number=number_of(level, frame)), **fields)
-
-
-def outline(mask: np.ndarray) -> np.ndarray:
-    """The border of a mask (columns, rows) halfway between the centers of pixels, counted from the image's corner."""
-    lines = contour_generator(z=mask.T.astype(float)).lines(0.5)
-    return max(lines, key=len)[:-1] + 0.5
-
-
-def write_contour(folder: Path, number: int, kind: str, points: np.ndarray) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{x:.2f} {y:.2f}\r\n" for x, y in points)
-    (folder / f"IM-0001-{number:04d}-{kind}contour-manual.txt").write_text(lines)
-
-
-def write_contours(inner: Path, outer: Path, phantom: Phantom) -> None:
-    """Write the contours that experts draw: both at ED, the inner one alone at ES."""
-    for frame in (phantom.ed_frame, phantom.es_frame):
-        for level in range(SLICES):
-            labels = phantom.labels[:, :, level, frame]
-            if not (labels == CANONICAL["LV"]).any():
-                continue
-            number = number_of(level, frame)
-            write_contour(inner, number, "i", outline(labels == CANONICAL["LV"]))
-            if frame == phantom.ed_frame:
-                write_contour(outer, number, "o", outline((labels == CANONICAL["LV"]) | (labels == CANONICAL["MYO"])))
-    write_contour(inner, number_of(1, phantom.ed_frame), "p1", np.ones((4, 2)))
 
 
 @pytest.fixture(scope="session")

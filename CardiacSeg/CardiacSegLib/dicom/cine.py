@@ -14,6 +14,9 @@ from CardiacSegLib.dicom.series import DicomSeries
 from CardiacSegLib.dicom.stacks import CineStack, Slice, affine_of, are_parallel, times
 from CardiacSegLib.errors import CardiacSegError
 
+#: Files that claim more pixels than this together are damaged: compressed ones may be small all the same.
+_MOST_VOXELS = 2**31
+
 
 @dataclass(frozen=True, eq=False)
 class DicomCine:
@@ -48,6 +51,9 @@ def read_cine(series: DicomSeries) -> DicomCine:
     stack = CineStack.of_images(series.images)
     slices, notes = _whole_slices(stack)
     affine = affine_of([each.at(0) for each in slices])
+    count = stack.phases * len(slices) * int(np.prod(series.images[0].size))
+    if count > _MOST_VOXELS:
+        raise CardiacSegError(f"{series.name}: its headers claim {count:.0e} pixels; choose another series")
     images = [each.at(phase) for phase in range(stack.phases) for each in slices]
     # In memory phase by phase and slice by slice, as NIfTI has them and as they are segmented.
     array = np.stack([pixels.T for pixels in read_pixels(images)])
@@ -57,7 +63,7 @@ def read_cine(series: DicomSeries) -> DicomCine:
         affine=affine,
         frame_times=_frame_times(slices, stack.phases) if stack.phases > 1 else None,
         heart_rate=_heart_rate(series.images),
-        notes=[*series.notes, *notes],
+        notes=[*series.notes, *notes, *_unordered(slices)],
     )
 
 
@@ -90,6 +96,14 @@ def _whole_slices(stack: CineStack) -> tuple[list[Slice], list[str]]:
             what = f"slice {number} of {len(stack.slices)} has {count} of {stack.phases} phases"
             notes.append(f"left out: {what}" if short else f"{what}: each phase shows its nearest in time")
     return kept, notes
+
+
+def _unordered(slices: Sequence[Slice]) -> list[str]:
+    """A line where slices have images that neither time nor number puts in an order."""
+    known = [{(time, image.number) for time, image in zip(times(each.images), each.images)} for each in slices]
+    count = sum(len(each) < len(one.images) for each, one in zip(known, slices))
+    what = "images without times and numbers: their phases are in the order of the names of their files"
+    return [f"in {count} of {len(slices)} slices there are {what}"] if count else []
 
 
 def _frame_times(slices: Sequence[Slice], phases: int) -> np.ndarray | None:

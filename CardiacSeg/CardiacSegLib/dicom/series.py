@@ -78,7 +78,7 @@ class DicomSeries:
     def label(self) -> str:
         """How a line calls it that says of which kind it is."""
         what = f"{_count(self.slices, 'slice')} x {_count(self.phases, 'phase')}"
-        return f"series {self.number} ({what}{f', {self.description!r}' if self.description else ''})"
+        return f"series {self.number} ({what})"  # what an operator typed as description may name the patient
 
     @property
     def name(self) -> str:
@@ -108,8 +108,11 @@ class DicomFolder:
         path = Path(path)
         if is_dicomdir(path):
             path = path.parent
-        if not path.exists():
-            raise CardiacSegError(f"{path}: does not exist; check the path")
+        try:
+            path.stat()
+        except OSError as error:
+            reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise CardiacSegError(f"{path}: {reason}; check the path") from error
         if path.is_file():
             images, notes = read_headers([path]), []
         else:

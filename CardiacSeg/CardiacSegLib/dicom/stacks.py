@@ -16,6 +16,8 @@ _SAME_DIRECTION = 1e-3
 SAME_SLICE = 0.5
 #: A slice may lie this far, in millimeters, from where even spacing puts it.
 EVEN = 1.0
+#: Two slices with this many others between them do not begin a run of even spacing.
+_NEAR = 10
 #: A step in time longer than this many usual ones has a phase missing in it.
 _GAP = 1.5
 #: DICOM counts millimeters to the left and to the back, Slicer and NIfTI to the right and to the front.
@@ -175,8 +177,13 @@ def even_run(slices: Sequence[Sequence[DicomImage]]) -> list[int]:
     """
     normal = slices[0][0].normal
     places = np.array([group[0].position @ normal for group in slices])
-    runs = [_run(places, first, second) for first in range(len(places)) for second in range(first + 1, len(places))]
-    return max(runs, key=lambda run: (len(run), -(places[run[1]] - places[run[0]])), default=[0])
+    best = [0]
+    for first in range(len(places)):
+        if len(places) - first < len(best):  # what begins here is shorter, with whatever step
+            break
+        runs = [_run(places, first, second) for second in range(first + 1, min(first + _NEAR, len(places)))]
+        best = max([best, *runs], key=lambda run: (len(run), places[run[0]] - places[run[1 % len(run)]]))
+    return best
 
 
 def _run(places: np.ndarray, first: int, second: int) -> list[int]:
