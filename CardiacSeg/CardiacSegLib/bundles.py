@@ -8,6 +8,7 @@ network. Nothing here imports torch or MONAI before weights are read or written.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -33,6 +34,13 @@ ONNX = Path("models", "model.onnx")
 CARD = Path("docs", "README.md")
 
 DEFAULT_MODEL = "short-axis-cine"
+
+#: What a file of a model may have at most: a stranger's could fill the memory.
+_MOST_JSON_BYTES, _MOST_BYTES = 16_000_000, 2_000_000_000
+#: Millimeters; finer, an image on the model's grid would fill it, too.
+_FINEST = 0.1
+#: Pixels that sizes are divisible by, neighbors and turned copies.
+_MOST = 1024
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,14 @@ class Bundle:
             grid = ModelGrid(**{**ours["grid"], "percentiles": tuple(ours["grid"]["percentiles"])})
             convention = {str(name): int(number) for name, number in ours["labels"].items()}
             network, weights_hash = dict(inference["network_def"]), str(ours["sha256"])
-            description, turns = str(metadata.get("description", "")), int(ours.get("turns", 1))
+            description, turns = _brief(str(metadata.get("description", "")), 300), int(ours.get("turns", 1))
             combine, onnx_hash = dict(ours.get("combine", {})), str(ours.get("onnx_sha256", ""))
+            if grid.spacing < _FINEST or max(grid.multiple, grid.neighbors, turns) > _MOST:
+                raise ValueError(f"numbers that no model has: {grid}, turns={turns}")
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise CardiacSegError(
-                f"{folder / METADATA}: lacks what CardiacSeg needs ({error!r}); use a bundle that CardiacSeg wrote"
+                f"{folder / METADATA}: lacks what CardiacSeg needs ({_brief(repr(error))}); use a bundle that "
+                "CardiacSeg wrote"
             ) from error
         unknown = sorted(set(convention) - set(STRUCTURES))
         if unknown or not convention or sorted(convention.values()) != list(range(1, len(convention) + 1)):
@@ -107,27 +118,26 @@ class Bundle:
         """Build the network and load its weights, as float32 in the memory of the CPU.
 
         Raises:
-            CardiacSegError: where the weights are missing, changed, or do not fit the network.
+            CardiacSegError: where the weights are missing, changed, or do not fit the network, or torch or MONAI is too
+                old (:mod:`CardiacSegLib.networks.versions`).
         """
-        path = self.folder / WEIGHTS
-        _check_file(path, self.hash, "the weights are")
-        import torch
-
         from CardiacSegLib.networks import build_network
+        from CardiacSegLib.networks.versions import require
+
+        path = self.folder / WEIGHTS
+        weights = read_weights(path, self.hash)
+        require("monai")
+        from CardiacSegLib.networks.weights import no_larger_than
 
         try:
-            network = build_network(self.network)
+            with no_larger_than(weights):
+                network = build_network(self.network)
         except CardiacSegError as error:
             raise CardiacSegError(f"{self.folder / INFERENCE}: {error}") from error
-        try:
-            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch.load has no exception of its own
-            reason = " ".join(str(error).split())[:160]
-            raise CardiacSegError(f"{path}: no weights of this network ({reason}); copy the model again") from error
-        return network
+        return fill_network(network, weights, path)
 
-    def onnx_file(self) -> Path:
-        """Where the network lies as ONNX, which :mod:`CardiacSegLib.inference.onnx_export` wrote.
+    def onnx_content(self) -> bytes:
+        """The network as ONNX, which :mod:`CardiacSegLib.inference.onnx_export` wrote.
 
         Raises:
             CardiacSegError: where the bundle holds none, or another than its metadata says.
@@ -136,23 +146,78 @@ class Bundle:
             raise CardiacSegError(
                 f"model {self.name} holds no ONNX; 'cardiacseg models --onnx {self.name}' writes it, or install torch"
             )
-        _check_file(self.folder / ONNX, self.onnx_hash, "the network as ONNX is")
+        return _checked(self.folder / ONNX, self.onnx_hash, "the network as ONNX is")
+
+    def onnx_file(self) -> Path:
+        """Where :meth:`onnx_content` lies, which has been checked."""
+        self.onnx_content()
         return self.folder / ONNX
 
 
-def _check_file(path: Path, expected: str, what: str) -> None:
+def read_weights(path: Path, expected: str) -> Any:
+    """The state dictionary in a bundle's file of weights.
+
+    Args:
+        path: of the file.
+        expected: its SHA-256, as the metadata says it; nothing of another file is read.
+
+    Raises:
+        CardiacSegError: where it is missing, changed, or holds anything but tensors, or torch is too old.
+    """
+    content = _checked(path, expected, "the weights are")
+    from CardiacSegLib.networks.weights import read_tensors
+
+    try:
+        return read_tensors(content)
+    except ValueError as error:
+        raise _no_weights(path, error) from error
+
+
+def fill_network(network: torch.nn.Module, weights: Any, path: Path) -> torch.nn.Module:
+    """Load weights into their network, and return it.
+
+    Raises:
+        CardiacSegError: where they do not fit; it names ``path``, where they come from.
+    """
+    try:
+        network.load_state_dict(weights)
+    except Exception as error:  # what is no state dictionary raises many
+        raise _no_weights(path, error) from error
+    return network
+
+
+def _no_weights(path: Path, error: Exception) -> CardiacSegError:
+    return CardiacSegError(f"{path}: no weights of this network ({_brief(str(error))}); copy the model again")
+
+
+def _brief(text: str, most: int = 160) -> str:
+    """The beginning of a text of a stranger, in one line."""
+    return " ".join(text.split())[:most]
+
+
+def _checked(path: Path, expected: str, what: str) -> bytes:
+    """The content of a file whose SHA-256 is known. What is used is what was checked: the file is read only once."""
     if not path.is_file():
         raise CardiacSegError(f"{path}: {what} missing; copy or download the model again")
-    if sha256(path) != expected:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise CardiacSegError(f"{path}: is larger than any model; copy the model again")
+        content = path.read_bytes()
+    except OSError as error:
+        raise CardiacSegError(f"{path}: cannot be read ({error.strerror}); copy the model again") from error
+    if hashlib.sha256(content).hexdigest() != expected:
         raise CardiacSegError(
             f"{path}: SHA-256 is not the one in {METADATA}; the file is damaged or changed, copy the model again"
         )
+    return content
 
 
 def _read_json(path: Path, folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CardiacSegError(f"{folder}: no such model folder; 'cardiacseg models' lists the models there are")
     try:
+        if not path.is_file() or path.stat().st_size > _MOST_JSON_BYTES:  # reading a pipe would never end
+            raise ValueError("no file, or a large one")
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:
         raise CardiacSegError(
@@ -209,7 +274,11 @@ def find_bundle(model: str | Path) -> Bundle:
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for part in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def write_bundle(
@@ -247,8 +316,10 @@ def write_bundle(
     for part in (METADATA, WEIGHTS, CARD):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
     (folder / ONNX).unlink(missing_ok=True)  # of a model that was here before
+    weights = io.BytesIO()  # torch reports a full disk as a RuntimeError like any other, Python as what it is
+    torch.save(_halved(network.state_dict()), weights)
     with replacing(folder / WEIGHTS) as path:
-        torch.save(_halved(network.state_dict()), path)
+        path.write_bytes(weights.getbuffer())
     config = _inference_config(definition, grid, convention, turns)
     if combine:
         config["workflow"]["combine"] = dict(combine)

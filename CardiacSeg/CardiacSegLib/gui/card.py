@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -9,13 +11,21 @@ from slicer.i18n import tr as _
 from CardiacSegLib.bundles import find_bundle
 from CardiacSegLib.errors import CardiacSegError
 
+#: Characters of a card that are shown; a longer one is no card.
+_LONGEST = 200_000
+
 
 def cardText(model: str) -> str:
-    """The card of a model, in Markdown; what is wrong where it cannot be read."""
+    """The card of a model, in Markdown; what is wrong where it cannot be read.
+
+    A stranger may have written it: a picture would be looked up at an address of theirs, so pictures become links, and
+    HTML becomes text.
+    """
     try:
-        return find_bundle(model).card.read_text(encoding="utf-8")
-    except (CardiacSegError, OSError) as error:
+        text = find_bundle(model).card.read_text(encoding="utf-8")[:_LONGEST]
+    except (CardiacSegError, OSError, UnicodeError) as error:
         return str(error)
+    return re.sub(r"<(?=[A-Za-z/!?])", "\u2039", text.replace("![", "["))
 
 
 def makeCardDialog(model: str) -> qt.QDialog:

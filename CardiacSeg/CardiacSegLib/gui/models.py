@@ -32,6 +32,7 @@ class ModelsSection(Section):
         self.ui.modelsTable.horizontalHeader().setStretchLastSection(False)
         self.ui.modelsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         prepareTable(self.ui.modelsTable)
+        self.ui.modelLineLabel.textFormat = qt.Qt.PlainText  # what a stranger wrote shows as it is, and loads nothing
         self.ui.modelsTable.connect("itemSelectionChanged()", self.update)
         self.connectButtons(
             (self.ui.importFolderButton, self.onImportFolderButton),
@@ -101,7 +102,7 @@ class ModelsSection(Section):
             question = _(
                 "This model comes with code of its own, which can do anything that you can do on this computer:\n\n"
                 "{lines}\n\nImport it only if you trust whoever made it. Import it?"
-            ).format(lines="\n".join(error.lines))
+            ).format(lines="\n".join(_firstLines(error.lines)))
             if not slicer.util.confirmYesNoDisplay(question, _("Trust this model?")):
                 showStatus(self.ui.modelsStatusLabel, _("Not imported"))
                 return None
@@ -147,3 +148,12 @@ class ModelsSection(Section):
         self.listModels(selected)
         showStatus(self.ui.modelsStatusLabel, text)
         self._onModelsChanged()
+
+
+_MOST_LINES = 12
+
+
+def _firstLines(lines: list[str]) -> list[str]:
+    """As many as leave the buttons of a dialog on the screen, and how many more there are."""
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], _("and {count} more").format(count=more)] if more > 0 else lines

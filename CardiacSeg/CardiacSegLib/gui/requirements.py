@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Optional
 
 from CardiacSegLib.bundles import find_bundle
+from CardiacSegLib.networks.versions import MINIMUM, REASONS, is_enough
 
 try:
     from slicer.i18n import tr as _
@@ -53,8 +54,8 @@ class Package:
 #: By the name under which they are imported. Slicer brings some of them; then they are not missing.
 REQUIREMENTS = {
     "openvino": Package("openvino", 59, "2025.0", (SEGMENT, TRAIN)),
-    "torch": Package("torch", 539, "2.10", (SEGMENT_BY_TORCH, TRAIN)),
-    "monai": Package("monai", 2, "1.5.2", (SEGMENT_BY_TORCH, TRAIN)),
+    "torch": Package("torch", 539, MINIMUM["torch"], (SEGMENT_BY_TORCH, TRAIN)),
+    "monai": Package("monai", 2, MINIMUM["monai"], (SEGMENT_BY_TORCH, TRAIN)),
     "numpy": Package("numpy", 16),
     "scipy": Package("scipy", 35),
     "threadpoolctl": Package("threadpoolctl", 0.1),
@@ -68,6 +69,7 @@ REQUIREMENTS = {
     "jinja2": Package("jinja2", 0.1, purposes=(TRAIN,)),
     "matplotlib": Package("matplotlib", 10, purposes=(TRAIN,)),
     "sklearn": Package("scikit-learn", 9, purposes=(TRAIN,)),
+    "filelock": Package("filelock", 0.1, purposes=(TRAIN,)),
     "psutil": Package("psutil", 0.2, purposes=(TRAIN,)),
     "tqdm": Package("tqdm", 0.1, purposes=(TRAIN,)),
 }
@@ -99,11 +101,7 @@ def _isInstalled(name: str) -> bool:
         return False
     minimum = REQUIREMENTS[name].minimum
     # What Slicer brings can be unknown to pip, without a version: of such packages any version will do.
-    return not minimum or _isEnough(installedVersion(name), minimum)
-
-
-def _isEnough(version: str, minimum: str) -> bool:
-    return _numbers(version) >= _numbers(minimum)
+    return not minimum or is_enough(installedVersion(name), minimum)
 
 
 def installedVersion(name: str) -> str:
@@ -114,12 +112,6 @@ def installedVersion(name: str) -> str:
         return importlib.metadata.version(REQUIREMENTS[name].name)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """(2, 13, 0) of "2.13.0+cpu"; whatever follows the numbers does not count, nor do zeros at the end."""
-    found = re.match(r"\d+(\.\d+)*", version or "")
-    return tuple(int(part) for part in re.sub(r"(\.0+)+$", "", found[0]).split(".")) if found else ()
 
 
 def torchSize(system: str, hasTorchExtension: bool, folder: Optional[Path] = None) -> str:
@@ -166,6 +158,7 @@ def questionText(names: Sequence[str], system: str = "", hasTorchExtension: Opti
         _("CardiacSeg needs Python packages that this Slicer does not have yet:"),
         "",
         *wanted,
+        *_reasons(names),
         "",
         source,
         offline,
@@ -180,8 +173,17 @@ def _wanted(name: str) -> str:
     if not package.minimum:
         return package.name
     text = _("{name} {minimum} or later").format(name=package.name, minimum=package.minimum)
-    isOld = version and not _isEnough(version, package.minimum)
+    isOld = version and not is_enough(version, package.minimum)
     return text + (_(" ({version} is too old)").format(version=version) if isOld else "")
+
+
+def _reasons(names: Sequence[str]) -> list[str]:
+    """Why a version that is there will not do, where that is for the person's safety."""
+    return [
+        _("{name} is upgraded because {reason}.").format(name=REQUIREMENTS[name].name, reason=_(REASONS[name]))
+        for name in names
+        if name in REASONS and installedVersion(name)
+    ]
 
 
 def _size(name: str, system: str, hasTorchExtension: bool) -> str:

@@ -53,6 +53,7 @@ class Section:
 
 def showStatus(label: Any, text: str, isError: bool = False) -> None:
     """Show a line below the buttons of a section, in red where it is an error."""
+    label.textFormat = qt.Qt.PlainText  # an error may quote a stranger's file
     label.text = text
     label.setStyleSheet(_ERROR_STYLE if isError else "")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from CardiacSegLib.bundles import Bundle, fill_network, read_weights
 from CardiacSegLib.images import read_image, write_labels
 from CardiacSegLib.inference.combining import load_rule
 from CardiacSegLib.inference.devices import Device
@@ -21,7 +22,8 @@ class SegmentationRun:
 
     Args:
         network: from the bundle's ``network_def``.
-        weights: state dictionary; only tensors are read from it.
+        weights: file in the bundle's folder of weights, whose SHA-256 has to be the one in the bundle's metadata; only
+            tensors are read from it.
         spacing, multiple, percentiles, neighbors: see :class:`ModelGrid`.
         turns: see :class:`Segmenter`.
         labels: which number means which structure.
@@ -42,10 +44,12 @@ class SegmentationRun:
         device: str = "auto",
         combine: Mapping[str, Any] | None = None,
     ) -> None:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        path = Path(weights)
+        expected = Bundle.read(path.resolve().parents[1]).hash
+        fill_network(network, read_weights(path, expected), path)
         low, high = percentiles
         grid = ModelGrid(spacing, multiple, (low, high), neighbors)
-        rule = load_rule(combine, Path(weights).parent, len(labels) + 1)
+        rule = load_rule(combine, path.parent, len(labels) + 1)
         self._segmenter = Segmenter(TorchRuntime(network, Device.choose(device)), grid, dict(labels), turns, rule=rule)
 
     def __call__(self, image: str, output: str) -> Path:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.inference.devices import Machine
+from CardiacSegLib.inference.onnx_check import check_onnx
 
 _PIXELS_PER_PASS = 16 * 256 * 256
 
@@ -25,22 +27,27 @@ class OpenVinoRuntime:
     Args:
         path: of a network as ONNX that gives probabilities (N, C, H, W).
         precision: "bf16" or "f32"; the faster that the CPU has where empty.
+        content: of the file, where it has been read and checked already.
+        note: what else people should know about how it runs.
 
     Raises:
-        CardiacSegError: where OpenVINO cannot be loaded, read the file or run what it holds.
+        CardiacSegError: where OpenVINO cannot be loaded, read the file or run what it holds, or where that is no ONNX
+            or leads to other files.
     """
 
     pixels_per_pass = _PIXELS_PER_PASS
 
-    def __init__(self, path: Path, precision: str = "") -> None:
+    def __init__(self, path: Path, precision: str = "", *, content: bytes = b"", note: str = "") -> None:
         openvino = _import_openvino()
         try:
+            content = content or path.read_bytes()
+            check_onnx(content)
             core = openvino.Core()
             # bytes, because a path that is not ASCII cannot be opened on every system
-            model = core.read_model(path.read_bytes())
+            model = core.read_model(content)
             compiled = core.compile_model(model, "CPU", _settings(core, precision))
             self._request = compiled.create_infer_request()
-        except (OSError, RuntimeError) as error:
+        except (MemoryError, OSError, RuntimeError, ValueError) as error:
             raise CardiacSegError(
                 f"{path}: OpenVINO cannot run it ({_first_line(error)}); copy the model again, or use torch"
             ) from error
@@ -48,7 +55,8 @@ class OpenVinoRuntime:
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
         name = {"bf16": "bfloat16", "f32": "float32"}
         kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        self.described = f"OpenVINO on {threads} threads of a CPU in {name.get(kind, kind)}"
+        self.machine = Machine("OpenVINO", "cpu", name.get(kind, kind), threads)
+        self.described = f"OpenVINO on {self.machine.described}" + (f" ({note})" if note else "")
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """See :meth:`CardiacSegLib.inference.runtime.Runtime.probabilities`.
@@ -62,7 +70,12 @@ class OpenVinoRuntime:
             raise CardiacSegError(
                 f"{self._path}: OpenVINO failed ({_first_line(error)}); use --device cpu:torch"
             ) from error
-        return found[0]
+        answer = found[0] if len(found) == 1 else np.empty(0)
+        if answer.ndim != 4 or (len(answer), *answer.shape[2:]) != (len(batch), *batch.shape[2:]):
+            raise CardiacSegError(
+                f"{self._path}: gives no probabilities of slices (shape {answer.shape}); copy the model again"
+            )
+        return answer
 
 
 def _settings(core: Any, precision: str) -> dict[str, Any]:

@@ -11,15 +11,14 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from CardiacSegLib.bundles import ONNX, Bundle
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.inference.devices import Device, check_name
-
-if TYPE_CHECKING:
-    from CardiacSegLib.bundles import Bundle
+from CardiacSegLib.inference.devices import Device, Machine, check_name
+from CardiacSegLib.networks.versions import require, why_too_old
 
 #: Ways on the CPU that can be asked for by name, beside :data:`CardiacSegLib.inference.devices.DEVICES`: "cpu" takes
 #: the first that this computer and the model have.
@@ -31,10 +30,12 @@ class Runtime(Protocol):
 
     Attributes:
         described: by what it runs, in words.
+        machine: the same as it is recorded.
         pixels_per_pass: how many pixels go through the network at once, slices of several phases together.
     """
 
     described: str
+    machine: Machine
     pixels_per_pass: int
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
@@ -57,31 +58,32 @@ def load_runtime(bundle: Bundle, device: str = "auto") -> Runtime:
         check_name(device)
     if device == "cpu:openvino":
         return _through_openvino(bundle)
-    name = _graphics_card() if device == "auto" else device
-    return _on_cpu(bundle) if name == "cpu" else _through_torch(bundle, "cpu" if name == "cpu:torch" else name)
+    name, note = _fastest() if device == "auto" else (device, "")
+    return _on_cpu(bundle, note) if name == "cpu" else _through_torch(bundle, "cpu" if name == "cpu:torch" else name)
 
 
-def _on_cpu(bundle: Bundle) -> Runtime:
+def _on_cpu(bundle: Bundle, note: str = "") -> Runtime:
     try:
-        return _through_openvino(bundle)
+        return _through_openvino(bundle, note)
     except CardiacSegError as error:
         if not _is_installed("torch"):
             raise
         return _through_torch(bundle, "cpu", note=str(error).partition(";")[0])
 
 
-def _through_openvino(bundle: Bundle) -> Runtime:
-    path = bundle.onnx_file()
+def _through_openvino(bundle: Bundle, note: str = "") -> Runtime:
+    content = bundle.onnx_content()
     if not _is_installed("openvino"):
         raise CardiacSegError("OpenVINO is not installed; install it (pip install openvino), or torch and MONAI")
     from CardiacSegLib.inference.openvino_runtime import OpenVinoRuntime
 
-    return OpenVinoRuntime(path)
+    return OpenVinoRuntime(bundle.folder / ONNX, content=content, note=note)
 
 
 def _through_torch(bundle: Bundle, device: str, note: str = "") -> Runtime:
     if not _is_installed("torch"):
         raise CardiacSegError(f"device '{device}' needs torch; install torch and MONAI, or use --device cpu")
+    require("torch", "monai")
     from CardiacSegLib.inference.torch_runtime import TorchRuntime
 
     chosen = Device.choose(device)
@@ -95,11 +97,15 @@ def _is_installed(package: str) -> bool:
         return True
 
 
-def _graphics_card() -> str:
-    """The kind of card that torch can use, or else "cpu"; where there plainly is none, torch is not imported."""
+def _fastest() -> tuple[str, str]:
+    """The kind of card that torch can use, or else "cpu", and why it is not a card, where a person can change that.
+
+    Where there plainly is no card, torch is not imported.
+    """
     if not (_may_have_graphics_card() and _is_installed("torch")):
-        return "cpu"
-    return Device.choose().torch.type
+        return "cpu", ""
+    too_old = why_too_old("torch")
+    return ("cpu", f"no graphics card, {too_old}") if too_old else (Device.choose().torch.type, "")
 
 
 def _may_have_graphics_card() -> bool:

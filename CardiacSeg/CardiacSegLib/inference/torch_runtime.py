@@ -25,6 +25,7 @@ class TorchRuntime:
     def __init__(self, network: torch.nn.Module, device: Device, note: str = "") -> None:
         self._network = network.eval().to(device.torch, memory_format=torch.channels_last)
         self._device = device
+        self.machine = device.machine
         self.described = f"torch on {device.described}" + (f" ({note})" if note else "")
         self.pixels_per_pass = _PIXELS_PER_PASS.get(device.torch.type, _PIXELS_PER_PASS_ELSEWHERE)
 

@@ -12,17 +12,24 @@ import json
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from CardiacSegLib.bundles import WEIGHTS
-from CardiacSegLib.models.copies import BROKEN_ZIP, plain_files
+from CardiacSegLib.models.copies import plain_files
 from CardiacSegLib.networks import TARGETS
 
 _CODE_FILES = {".bat", ".cmd", ".dll", ".dylib", ".exe", ".ps1", ".py", ".pyc", ".pyd", ".pyw", ".sh", ".so"}
+#: Files that nothing runs: texts, tables, pictures, and ONNX, which says what to compute and not what to do.
+_PLAIN_FILES = {".csv", ".gif", ".jpeg", ".jpg", ".md", ".onnx", ".pdf", ".png", ".rst", ".tsv", ".txt", ".webp"}
+#: Texts like LICENSE; no program is among them that begins as programs do.
+_NO_EXTENSION = ""
+_PROGRAMS = (b"#!", b"MZ", b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"PK\x03\x04", b"\x80")
+#: Bytes of a configuration.
+_MOST_TEXT = 16_000_000
 _WEIGHT_FILES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".ts"}
 #: Exactly what `write_bundle` writes: where the weights are, and one call of the class below.
 _HARMLESS_EXPRESSIONS = {f"$@bundle_root + '/{WEIGHTS.as_posix()}'", "$@workflow(@image, @output)"}
@@ -33,56 +40,78 @@ def runs_code(folder: Path | str) -> list[str]:
     """What in a bundle is code that MONAI or Python could run, one line each; nothing is loaded to find out.
 
     Looked at are every JSON and YAML file (``$`` expressions, ``%`` macros, ``_target_`` of anything but CardiacSeg's
-    networks), configurations of logging (whose arguments Python evaluates), files of code (``python -m`` imports from
-    the folder it is started in), weights that hold anything but tensors, and arrays of objects. Harmless are the two
-    expressions that CardiacSeg writes itself.
+    networks), configurations of logging (whose arguments Python evaluates), weights that hold anything but tensors, and
+    arrays of objects. What is none of these and no text, table, picture or ONNX is taken for code (``python -m``
+    imports from the folder it is started in). Harmless are the two expressions that CardiacSeg writes itself.
     """
-    found = []
-    for name, path in plain_files(Path(folder)).items():
-        suffix = path.suffix.lower()
-        if suffix == ".json":
-            found += [f"{name}: {line}" for line in _code_in_json(path)]
-        elif suffix in (".yaml", ".yml"):
-            found += [f"{name}: {line}" for line in _code_in_yaml(path)]
-        elif suffix in (".conf", ".ini", ".cfg"):
-            found.append(f"{name}: a configuration of logging, whose arguments Python evaluates")
-        elif suffix in _CODE_FILES:
-            found.append(f"{name}: a file of code")
-        elif suffix in (".npy", ".npz"):
-            found += [f"{name}: {line}" for line in _code_in_arrays(path)]
-        elif suffix in _WEIGHT_FILES:
-            found += [f"{name}: {line} (CardiacSeg itself reads tensors only)" for line in _code_in_weights(path)]
-    return found
+    return [
+        f"{_shown(name)}: {_shown(line)}" for name, path in plain_files(Path(folder)).items() for line in _code_of(path)
+    ]
+
+
+def _code_of(path: Path) -> list[str]:
+    """Lines about the code in one file; a file that cannot be looked through might hold anything."""
+    suffix = path.suffix.lower()
+    for suffixes, what, look in _LOOKS:
+        if suffix in suffixes:
+            try:
+                return look(path)
+            except Exception:  # a file made to break readers raises whatever they have
+                return [f"{what} that cannot be looked through"]
+    if suffix in (".conf", ".ini", ".cfg"):
+        return ["a configuration of logging, whose arguments Python evaluates"]
+    if suffix in _PLAIN_FILES or (suffix == _NO_EXTENSION and not _is_program(path)):
+        return []
+    return ["a file of code" if suffix in _CODE_FILES else "a file of a kind that no model needs"]
+
+
+def _is_program(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(4).startswith(_PROGRAMS)
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > _MOST_TEXT:
+        raise ValueError("no configuration")
+    return path.read_text(encoding="utf-8")
+
+
+class _Object(list):  # type: ignore[type-arg]
+    """A JSON object as its pairs: where a name stands twice, readers do not agree on which of the two counts."""
 
 
 def _code_in_json(path: Path) -> list[str]:
-    try:
-        return _code_in(json.loads(path.read_text(encoding="utf-8")), "")
-    except (OSError, RecursionError, ValueError):
-        return ["not JSON that can be looked through"]
+    return _code_in(json.loads(_text(path), object_pairs_hook=_Object), "")
 
 
 def _code_in(value: Any, where: str) -> list[str]:
     """Lines about what MONAI's parser would evaluate in a value of a configuration; ``where`` is the way to it."""
     if isinstance(value, str):
         return [f"{where} = {_short(value)}"] if _is_code(value) else []
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    items = value if isinstance(value, _Object) else enumerate(value) if isinstance(value, list) else ()
     found = []
     for key, item in items:
         place = f"{where}::{key}" if where else str(key)
-        # A key can be the way to a deeper one, as in "workflow::_target_".
-        if "_target_" in str(key) and not (key == "_target_" and str(item) in _HARMLESS_TARGETS):
+        if _is_call(str(key), item):
             found.append(f"{place} = {_short(item)}")
         else:
             found += _code_in(item, place)
     return found
 
 
+def _is_call(key: str, item: Any) -> bool:
+    """Whether a key has MONAI call something; it can be the way to a deeper one, as in "workflow::_target_"."""
+    if "_target_" in key:
+        return key != "_target_" or str(item) not in _HARMLESS_TARGETS
+    return "_mode_" in key or _is_code(key)  # a mode can start the debugger
+
+
 def _is_code(text: str) -> bool:
     return text.lstrip().startswith(("$", "%")) and text not in _HARMLESS_EXPRESSIONS
 
 
-_YAML_CODE = re.compile(r"[$%\\]|_target_")
+#: "!" begins the name of a type, by which some readers make any object of Python.
+_YAML_CODE = re.compile(r"[$%\\]|_target_|_mode_|(^|[\s:,\[{-])!")
 _YAML_TARGET = re.compile(r"[\s-]*_target_:\s*(?P<target>[\w.]+)\s*")
 
 
@@ -91,10 +120,7 @@ def _code_in_yaml(path: Path) -> list[str]:
 
     A backslash counts, because it can write any character.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return ["not YAML that can be looked through"]
+    lines = _text(path).splitlines()
     return [
         f"line {number} = {_short(line.strip())}"
         for number, line in enumerate(lines, 1)
@@ -109,15 +135,12 @@ def _is_harmless_yaml(line: str) -> bool:
 
 def _code_in_arrays(path: Path) -> list[str]:
     """Arrays of objects, which are pickles, in a file of numpy; only the headers are read."""
-    try:
-        if path.suffix.lower() == ".npy":
-            with path.open("rb") as stream:
-                return _objects_in_array(stream, path.stem)
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            return [line for name in names for line in _objects_in_array(archive.open(name), Path(name).stem)]
-    except (OSError, ValueError, *BROKEN_ZIP):
-        return ["arrays that cannot be looked through"]
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as stream:
+            return _objects_in_array(stream, path.stem)
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+        return [line for info in infos for line in _objects_in_array(archive.open(info), Path(info.filename).stem)]
 
 
 def _objects_in_array(stream: IO[bytes], name: str) -> list[str]:
@@ -131,16 +154,13 @@ _TENSOR_GLOBAL = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_\w+|torch\.storage \w+Storage|_codecs encode|"
     r"torch (\w+Storage|Size|device|bool|u?int\d+|b?float\d+)"
 )
-_MOST_PICKLE = 64_000_000
+_MOST_PICKLE = 8_000_000
 
 
 def _code_in_weights(path: Path) -> list[str]:
     """What a file of ``torch.save`` names beside tensors, read from its pickle without running that."""
-    try:
-        names = _names_in_weights(path)
-    except (OSError, ValueError, *BROKEN_ZIP):
-        return ["weights that cannot be looked through"]
-    return [f"calls {name.replace(' ', '.')}" for name in sorted(names) if not _TENSOR_GLOBAL.fullmatch(name)]
+    names = sorted(name for name in _names_in_weights(path) if not _TENSOR_GLOBAL.fullmatch(name))
+    return [f"calls {_short(name.replace(' ', '.'))} (CardiacSeg itself reads tensors only)" for name in names]
 
 
 def _names_in_weights(path: Path) -> set[str]:
@@ -148,9 +168,11 @@ def _names_in_weights(path: Path) -> set[str]:
         if stream.read(4) != b"PK\x03\x04":  # torch.load takes it for a bare pickle, whatever follows
             raise ValueError("no archive")
         with zipfile.ZipFile(stream) as archive:
-            pickles = [info for info in archive.infolist() if info.filename.endswith(".pkl")]
-            if not pickles or any(info.file_size > _MOST_PICKLE for info in pickles):
-                raise ValueError("no tensors, or too many")
+            # torch finds its pickle by a name in which capitals do not count.
+            pickles = [info for info in archive.infolist() if info.filename.lower().endswith(".pkl")]
+            packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
+            if packed or not pickles or any(info.file_size > _MOST_PICKLE for info in pickles):
+                raise ValueError("not what torch.save writes")
             return {name for info in pickles for name in _globals_of(archive.read(info))}
 
 
@@ -165,3 +187,17 @@ def _globals_of(pickle: bytes) -> Iterator[str]:
 def _short(value: Any) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _shown(text: str) -> str:
+    """A stranger's text as it may be shown: a character that turns or hides what follows is written as its number."""
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
+
+
+#: Which files are looked into, what they are called where that fails, and how.
+_LOOKS: tuple[tuple[set[str], str, Callable[[Path], list[str]]], ...] = (
+    ({".json"}, "JSON", _code_in_json),
+    ({".yaml", ".yml"}, "YAML", _code_in_yaml),
+    ({".npy", ".npz"}, "arrays", _code_in_arrays),
+    (_WEIGHT_FILES, "weights", _code_in_weights),
+)

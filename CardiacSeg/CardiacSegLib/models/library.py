@@ -7,17 +7,17 @@ is looked at before it is brought in.
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from CardiacSegLib.bundles import METADATA, WEIGHTS, Bundle, list_models, own_model_folders, read_metadata, sha256
+from CardiacSegLib.bundles import METADATA, ONNX, WEIGHTS, Bundle, list_models, own_model_folders, read_metadata, sha256
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import make_folder, replacing
-from CardiacSegLib.models.copies import RUN_BUNDLE, copy_folder, plain_files, unpack
+from CardiacSegLib.inference.onnx_check import check_onnx
+from CardiacSegLib.jobs.owned_folders import owned_folder
+from CardiacSegLib.models.copies import RESERVED, RUN_BUNDLE, copy_folder, plain_files, unpack
 from CardiacSegLib.models.embedded_code import runs_code
 from CardiacSegLib.models.facts import is_shipped, shipped_folder
 
@@ -95,6 +95,8 @@ def export_model(bundle: Bundle, target_zip: Path | str) -> Path:
     if target.suffix.lower() != ".zip":
         raise CardiacSegError(f"{target}: a model is written as a .zip; give the file that extension")
     files = plain_files(bundle.folder)
+    if METADATA.as_posix() not in files:
+        raise CardiacSegError(f"{bundle.folder}: the model is there no more; choose another, or import it again")
     with replacing(target) as temporary, zipfile.ZipFile(temporary, "w", strict_timestamps=False) as archive:
         for name, path in files.items():
             # Weights do not get smaller.
@@ -117,6 +119,8 @@ def delete_model(name: str) -> None:
         try:
             # Out of sight at once: a model that is only half there could still be chosen. Of a link only the link goes.
             folder.rename(place / "deleted")
+        except FileNotFoundError as error:
+            raise CardiacSegError(f"model '{name}' is there no more; another program has just deleted it") from error
         except OSError as error:
             raise CardiacSegError(
                 f"{folder}: cannot be removed ({error.strerror}); end what uses it and try again"
@@ -125,28 +129,46 @@ def delete_model(name: str) -> None:
 
 @contextmanager
 def _workplace(own: Path) -> Iterator[Path]:
-    """A folder on the same disk that goes at the end; what is in it is not found as a model, one level too deep."""
-    try:
-        place = Path(tempfile.mkdtemp(prefix=".partial-", dir=own)).resolve()
-    except OSError as error:
-        raise CardiacSegError(f"{own}: cannot be written to ({error.strerror}); set CARDIACSEG_MODELS") from error
-    try:
+    """A folder on the same disk that goes at the end, or with the next import or deletion where this process is killed.
+
+    What is in it is not found as a model: it lies one level too deep.
+    """
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(owned_folder(".partial-", own))
+        except OSError as error:
+            raise CardiacSegError(f"{own}: cannot be written to ({error.strerror}); set CARDIACSEG_MODELS") from error
         yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _read_copy(copy: Path, source: Path) -> Bundle:
-    """Read a copy as segmentation would; errors name what it was copied from."""
+    """Read a copy as segmentation would, every file that has a hash; errors name what it was copied from."""
     try:
         bundle = Bundle.read(copy)
-        if not (copy / WEIGHTS).is_file():
-            raise CardiacSegError(f"{copy / WEIGHTS}: the weights are missing; copy or download the model again")
-        if sha256(copy / WEIGHTS) != bundle.hash:
-            raise CardiacSegError(f"{copy / WEIGHTS}: SHA-256 is not the one in {METADATA}; get the model again")
+        _check_hash(copy / WEIGHTS, bundle.hash)
+        if bundle.onnx_hash:
+            _check_onnx(bundle)
+        if bundle.combine:
+            from CardiacSegLib.inference.combining import load_rule  # which needs scipy
+
+            load_rule(bundle.combine, (copy / WEIGHTS).parent, len(bundle.convention) + 1)
     except CardiacSegError as error:
         raise CardiacSegError(str(error).replace(str(copy), str(source))) from error
     return bundle
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise CardiacSegError(f"{path}: the weights are missing; copy or download the model again")
+    if sha256(path) != expected:
+        raise CardiacSegError(f"{path}: SHA-256 is not the one in {METADATA}; get the model again")
+
+
+def _check_onnx(bundle: Bundle) -> None:
+    try:
+        check_onnx(bundle.onnx_content())
+    except ValueError as error:
+        raise CardiacSegError(f"{bundle.folder / ONNX}: cannot be used ({error}); get the model again") from error
 
 
 def _given_name(bundle: Bundle, found: str) -> str:
@@ -155,11 +177,10 @@ def _given_name(bundle: Bundle, found: str) -> str:
 
 
 _NAME = re.compile(r"\w[\w .()+-]{0,99}(?<![ .])")
-_NOT_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def _check_name(name: str, own: Path) -> None:
-    if not _NAME.fullmatch(name) or _NOT_ON_WINDOWS.fullmatch(name):
+    if not _NAME.fullmatch(name) or RESERVED.fullmatch(name):
         raise CardiacSegError(f"'{name}' cannot name a model; give a name of letters, digits, spaces and -_.()+")
     # Windows and macOS do not tell capitals from small letters.
     taken = {bundle.name.casefold() for bundle in list_models()} | {path.name.casefold() for path in own.iterdir()}
@@ -173,4 +194,6 @@ def _why_not_deletable(name: str) -> str:
         return f"no model is called '{name}'; choose one of those in {own_model_folder()}"
     if is_shipped(found[0]):
         return f"model '{name}' came with CardiacSeg and stays; only models of your own can be deleted"
+    if found[0].folder.parent == own_model_folder().resolve():
+        return f"model '{name}' has just been imported by another program; delete it again"
     return f"model '{name}' is in {found[0].folder.parent}, not in {own_model_folder()}; delete its folder there"

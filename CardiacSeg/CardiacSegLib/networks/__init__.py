@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.networks.versions import require
 
 if TYPE_CHECKING:
     import torch
@@ -306,8 +307,10 @@ def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
     """A network with fresh weights from its MONAI definition (``_target_`` and arguments), without running any text.
 
     Raises:
-        CardiacSegError: for a target that no entry of `NETWORKS` has, an expression, or arguments that do not fit.
+        CardiacSegError: for a target that no entry of `NETWORKS` has, an expression, or arguments that do not fit;
+            for a torch or MONAI that is too old.
     """
+    require("torch", "monai")
     arguments = dict(definition)
     target = str(arguments.pop("_target_", ""))
     module, _, name = target.rpartition(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from monai.networks.blocks import BaseEncoder
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.networks import NETWORKS
+from CardiacSegLib.networks.versions import require
+from CardiacSegLib.networks.weights import read_tensors
 
 #: In place of a file: where the weights are published.
 DOWNLOAD = "download"
@@ -76,15 +79,24 @@ def load_encoder_weights(network: torch.nn.Module, source: Path | str) -> None:
     encoder.load_state_dict(_fitted(encoder, given, f"{source}: no weights of this encoder; give {encoder.address}"))
 
 
+#: How files of weights are published: the first digits of their SHA-256 end the name.
+_PUBLISHED = re.compile(r".+-([0-9a-f]{8,64})\.pth?")
+
+
 def _read(path: Path | str) -> Any:
+    path = Path(path)
+    named = _PUBLISHED.fullmatch(path.name)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no exception of its own
-        reason = " ".join(str(error).split())[:160]
-        raise CardiacSegError(f"{path}: cannot be read as weights ({reason}); give a file of weights") from error
+        content = path.read_bytes()
+        if named and not hashlib.sha256(content).hexdigest().startswith(named[1]):
+            raise ValueError("SHA-256 is not the one in its name")
+        return read_tensors(content)
+    except (OSError, ValueError) as error:
+        raise CardiacSegError(f"{path}: cannot be read as weights ({error}); give a file of weights") from error
 
 
 def _download(address: str) -> Any:
+    require("torch")
     try:
         return torch.hub.load_state_dict_from_url(address, map_location="cpu", check_hash=True, weights_only=True)
     except Exception as error:  # of the connection, of the disk, of torch.load

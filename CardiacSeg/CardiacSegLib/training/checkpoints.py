@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import make_folder, replacing
+from CardiacSegLib.networks.weights import read_tensors
 
 
 class Checkpoints:
@@ -53,7 +53,7 @@ class Checkpoints:
         for path in found:
             try:
                 return _load(path)
-            except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            except ValueError:
                 continue  # the disk may have spoiled it; the one before is as good, only older
         if found:
             raise CardiacSegError(f"{found[0]}: damaged, and no older checkpoint is whole; start the run again")
@@ -67,7 +67,7 @@ class Checkpoints:
         """
         try:
             return _load(self._best)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        except ValueError as error:
             raise CardiacSegError(f"{self._best}: missing or damaged; resume with --keep last") from error
 
 
@@ -79,4 +79,8 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """Raise ValueError where it is none; a run's folder may have come from somebody else, too."""
+    found = read_tensors(path)
+    if not isinstance(found, dict):
+        raise ValueError("no checkpoint")
+    return found
