@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +143,25 @@ class TestSegment:
         page = files["--report"].read_text(encoding="utf-8")
         assert "cine.nii.gz" in page and "Research use only. Not a medical device." in page
         assert page.count("data:image/png;base64,") >= 2
-        assert json.loads(files["--json"].read_text(encoding="utf-8"))["ed_frame"] == 0
+        measures = json.loads(files["--json"].read_text(encoding="utf-8"))
+        assert measures["ed_frame"] == 0
+        made = measures["provenance"]
+        assert f"SHA-256 {made['sha256']}" in page
+        assert f"{made['runtime']} on {made['threads']} thread" in page
+
+    def test_records_what_made_the_labels(self, segment, a_bundle, a_phantom_file, tmp_path):
+        """The hash is that of the file on disk from which this runtime reads the weights."""
+        places = ("-o", tmp_path / "a.nii.gz", "--json", tmp_path / "a.json", "--turns", "1")
+        _, printed, _ = segment(a_phantom_file, *places, "--events")
+        made = json.loads(printed.splitlines()[-1])["provenance"]
+        assert made == json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["provenance"]
+        weights = a_bundle.folder / "models" / "model.pt"  # it has no ONNX
+        assert made["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+        assert (made["version"], made["model"], made["turns"], made["cleanup"]) == (__version__, "by-chance", 1, True)
+        assert made["runtime"] == f"torch {metadata.version('torch')}"
+        assert (made["device"], made["threads"]) == ("cpu", torch.get_num_threads())
+        assert made["precision"] in ("bfloat16", "float32")
+        assert 0 < made["seconds"] < 600
 
     def test_refuses_what_cannot_be_before_anything_is_computed(self, segment, a_phantom_file, tmp_path):
         for given, reason in (

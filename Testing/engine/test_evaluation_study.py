@@ -187,6 +187,12 @@ class TestTheSummary:
         assert summary["command"] == f"cardiacseg evaluate --dataset {dataset.name} --model by-chance --output OUT"
         assert str(dataset.parent) not in json.dumps(summary)
 
+    def test_records_what_made_the_labels(self, summary, a_bundle):
+        made = summary["provenance"]
+        assert (made["model"], made["sha256"], made["version"]) == ("by-chance", a_bundle.hash, summary["version"])
+        assert made["runtime"].startswith("torch ") and made["threads"] >= 1
+        assert made["seconds"] > 0
+
 
 class TestTheCommand:
     def test_reports_the_means_and_where_the_report_is(self, dataset, summary, a_bundle, tmp_path, capsys):

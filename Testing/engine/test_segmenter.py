@@ -13,7 +13,7 @@ from CardiacSegLib.bundles import Bundle, write_bundle
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image
 from CardiacSegLib.inference import devices
-from CardiacSegLib.inference.devices import Device
+from CardiacSegLib.inference.devices import Device, Machine
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.runtime import CPU_RUNTIMES, load_runtime
 from CardiacSegLib.inference.segmenter import Segmenter
@@ -154,6 +154,7 @@ class Recorder:
     """A network that remembers how many slices it saw at a time."""
 
     described = "by hand"
+    machine = Machine("by hand", "cpu")
 
     def __init__(self, slices_per_pass: int) -> None:
         self.passes: list[int] = []

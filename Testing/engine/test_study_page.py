@@ -12,6 +12,8 @@ from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.clinical.figures import bullseye_figure, study_bullseyes, volume_figure, write_png
 from CardiacSegLib.clinical.page import write_study_page
 from CardiacSegLib.clinical.study import StudyMeasures, measure_study
+from CardiacSegLib.inference.provenance import Provenance
+from CardiacSegLib.jobs.studies import StudyInput, start_drawing
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
 from CardiacSegLib.pictures import contour_picture
 from phantoms import COARSE
@@ -190,3 +192,24 @@ def test_the_curve_marks_ed_and_es_in_the_structures_colors(a_study: StudyMeasur
     curves = {line.get_label(): line for line in axes.lines if len(line.get_xdata()) == 12}
     assert curves["Left ventricular blood pool"].get_ydata() == pytest.approx(a_study.function.volumes_ml["LV"])
     assert write_png(figure, tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_that_a_panel_asks_for_says_what_made_the_labels(a_heart: Phantom, tmp_path: Path) -> None:
+    """By what the worker told of its result, which travels as JSON."""
+    made = Provenance(
+        **{"model": "short-axis-cine", "sha256": "ab" * 32, "runtime": "OpenVINO 2026.4.1", "device": "cpu"},
+        **{"precision": "bfloat16", "threads": 2, "turns": 8, "cleanup": True, "seconds": 1.234},
+    )
+    study = StudyInput(a_heart.labels[..., 0], a_heart.affine, provenance={**made.fields(), "of a later version": 1})
+    with start_drawing(
+        study, page=Path("page.html"), title="A heart", facts={"Measured in": "3D Slicer 5.8"}
+    ) as command:
+        while command.is_running:
+            command.poll()
+        assert command.error is None
+        text = Page(command.folder / "page.html").text
+    assert f"SHA-256 {'ab' * 32}" in text
+    assert "OpenVINO 2026.4.1 on 2 threads of a CPU in bfloat16, the mean over 8 turned copies" in text
+    assert "Segmented in 1.2 s" in text
+    assert "what was edited by hand is measured as it is, and not recorded" in text
+    assert "Measured in 3D Slicer 5.8" in text

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.anatomy import STRUCTURES, parse_labels
-from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle, read_metadata
+from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle
 from CardiacSegLib.cli.options import add_device_options
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.inference.provenance import Provenance, name_of_model
 
 if TYPE_CHECKING:
     from CardiacSegLib.datasets.cases import Case
@@ -122,11 +124,10 @@ def _held_out(bundles: Sequence[Bundle], cases: Sequence[Case], together: Sequen
 
 
 def _named(bundles: Sequence[Bundle]) -> list[tuple[str, Bundle]]:
-    """Each bundle with a name of its own: those of runs all lie in a folder called bundle."""
+    """Each bundle with a name of its own."""
     named: list[tuple[str, Bundle]] = []
     for bundle in bundles:
-        name = str(read_metadata(bundle.folder).get("name") or "") if bundle.name == "bundle" else bundle.name
-        named.append((_unlike(name or bundle.folder.parent.name, [other for other, _ in named]), bundle))
+        named.append((_unlike(name_of_model(bundle), [other for other, _ in named]), bundle))
     return named
 
 
@@ -154,7 +155,8 @@ def _evaluate(
     about = _about(options, subject, cases, together)
     for line in about.warnings:
         report.warn(f"WARNING: {line}")
-    source = _source(options, report, subject, cases)
+    source, provenance = _source(options, report, subject, cases)
+    about = replace(about, provenance=provenance)
     summary = evaluate_cases(source, cases, folder, report, structures=options.structures, about=about)
     report.stage("report", f"writing the report of {subject.name}")
     write_report(folder)
@@ -164,17 +166,20 @@ def _evaluate(
     return summary
 
 
-def _source(options: argparse.Namespace, report: Report, subject: _Subject, cases: Sequence[Case]) -> Source:
+def _source(
+    options: argparse.Namespace, report: Report, subject: _Subject, cases: Sequence[Case]
+) -> tuple[Source, Provenance]:
     from CardiacSegLib.evaluation.sources import FolderSource, ModelSource
 
     if subject.bundle is None:
         named = parse_labels(options.prediction_labels) if options.prediction_labels else None
-        return FolderSource(options.predictions, cases, named)
+        return FolderSource(options.predictions, cases, named), Provenance()
     report.stage("load", f"loading {subject.name}")
     # torch is imported here and not at the top: labels of a folder are compared without it.
     from CardiacSegLib.inference.segmenter import Segmenter
 
-    return ModelSource(Segmenter.load(subject.bundle, options.device, options.turns), subject.name)
+    segmenter = Segmenter.load(subject.bundle, options.device, options.turns)
+    return ModelSource(segmenter, subject.name), segmenter.provenance
 
 
 def _about(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from CardiacSegLib.clinical.study import StudyMeasures, measure_study
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 from CardiacSegLib.images import Image
+from CardiacSegLib.inference.provenance import Provenance
 
 _HEADER = ("image", "measure", "structure", "value", "unit", "indexed", "note")
 
@@ -97,6 +99,17 @@ def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
         writer.writerows(rows)
 
 
+def write_measures(path: Path, study: StudyMeasures, provenance: Provenance, **more: Any) -> None:
+    """Write the measures of an image as JSON, with what they were made by and what else is known of it.
+
+    Raises:
+        CardiacSegError: where it cannot be written; what stood there stays.
+    """
+    told = {**study.as_dict(), "provenance": provenance.fields(), **more}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
 def draw_contours(
     path: Path, image: Image, labels: np.ndarray, study: StudyMeasures, convention: LabelConvention
 ) -> None:
@@ -116,7 +129,10 @@ def write_study(
     convention: LabelConvention,
     facts: Mapping[str, object],
 ) -> None:
-    """Write the page of a study.
+    """Write the page of a study; it names the image's file, without its folder, and nothing that stands in that file.
+
+    Args:
+        facts: how it was made, as :meth:`~CardiacSegLib.inference.provenance.Provenance.lines` tells it.
 
     Raises:
         CardiacSegError: for another extension than .html, or where it cannot be written.

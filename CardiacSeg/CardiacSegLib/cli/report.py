@@ -1,4 +1,8 @@
-"""What a command says, to people or to other programs."""
+"""What a command says, to people or to other programs.
+
+Whatever goes to the standard error ends up in logs, so that the home folder is called ``~`` there; the result has paths
+as they are.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import EventWriter
+from CardiacSegLib.jobs.privacy import without_home
 
 
 class Report:
@@ -22,7 +27,7 @@ class Report:
         if self._events:
             self._events.stage(name, text)
         elif sys.stderr.isatty():
-            print(text, file=sys.stderr)
+            print(without_home(text), file=sys.stderr)
 
     def progress(self, fraction: float, seconds_left: float | None = None, **fields: Any) -> None:
         if self._events:
@@ -35,7 +40,7 @@ class Report:
             self._bar = tqdm(total=100, disable=None, bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
         self._shown.update({name: _brief(value) for name, value in fields.items() if name != "text"})
         self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._shown.items()), refresh=False)
-        self._bar.update(round(100 * fraction) - self._bar.n)
+        self._bar.update(100 * fraction - self._bar.n)
         if fraction >= 1:
             self._finish_bar()
 
@@ -58,13 +63,13 @@ class Report:
         if self._events:
             self._events.log(text)
         else:
-            print(f"cardiacseg: {text}", file=sys.stderr)
+            print(f"cardiacseg: {without_home(text)}", file=sys.stderr)
 
     def error(self, error: CardiacSegError) -> None:
         self._finish_bar()
         if self._events:
             self._events.error(error)
-        print(f"cardiacseg: {error}", file=sys.stderr)
+        print(f"cardiacseg: {without_home(str(error))}", file=sys.stderr)
 
     def _finish_bar(self) -> None:
         if self._bar is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.anatomy import LABEL_CONVENTIONS, LabelConvention, relabel
-from CardiacSegLib.cli.doubt import add_to_json, check_doubt_file, doubt_lines, doubt_rows, segment_and_write_doubt
+from CardiacSegLib.cli.doubt import check_doubt_file, doubt_lines, doubt_rows, segment_and_write_doubt
 from CardiacSegLib.cli.measures import (
     add_measure_options,
     check_extension,
@@ -19,6 +19,7 @@ from CardiacSegLib.cli.measures import (
     measured,
     subject_of,
     table_rows,
+    write_measures,
     write_study,
     write_table,
 )
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from CardiacSegLib.inference.doubt import Doubt
+    from CardiacSegLib.inference.provenance import Provenance
     from CardiacSegLib.inference.segmenter import Segmenter
 
 #: What is written of each image where it is asked for, beside the labels: by option, the extension.
@@ -112,15 +114,15 @@ def run(options: argparse.Namespace, report: Report) -> int:
     for number, request in enumerate(requests):
         report.stage("segment", f"segmenting {request.image}")
         try:
-            study, doubts = _segment_one(request, segmenter, options, report, number, len(requests))
+            study, doubts, provenance = _segment_one(request, segmenter, options, report, number, len(requests))
         except CardiacSegError as error:
             report.error(error)
             failed += 1
             continue
         rows += [*table_rows(request.image.name, study), *doubt_rows(request.image.name, doubts)]
-        told = {"doubt": [doubt.fields() for doubt in doubts]} if doubts else {}
         text = "\n".join([str(request.labels), *doubt_lines(doubts)])
-        report.result(text, labels=str(request.labels), how=segmenter.how, measures=fields_of(study), **told)
+        told = {"provenance": provenance.fields(), "measures": fields_of(study), **_doubt_fields(doubts)}
+        report.result(text, labels=str(request.labels), how=segmenter.how, **told)
     if options.table and failed < len(requests):
         write_table(options.table, rows)
     return 1 if failed else 0
@@ -128,7 +130,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 def _segment_one(
     request: _Request, segmenter: Segmenter, options: argparse.Namespace, report: Report, number: int, count: int
-) -> tuple[StudyMeasures, list[Doubt]]:
+) -> tuple[StudyMeasures, list[Doubt], Provenance]:
     numbers = _numbers_on_disk(segmenter.convention, options.labels)
     image = read_image(request.image)
     for note in image.notes:
@@ -143,21 +145,22 @@ def _segment_one(
         )
     except CardiacSegError as error:  # the segmenter knows the array, not the file
         raise CardiacSegError(f"{request.image}: {error}") from error
-    seconds = time.perf_counter() - started
+    provenance = segmenter.provenance.timed(time.perf_counter() - started)
     study = measured(labels, image, segmenter.convention, options)
     if request.picture:
         draw_contours(request.picture, image, labels, study, segmenter.convention)
     if request.report:
-        facts = {"Model": Path(options.model).name, "Made by": segmenter.how, "Segmented in": f"{seconds:.1f} s"}
-        write_study(request.report, image, labels, study, segmenter.convention, facts)
+        write_study(request.report, image, labels, study, segmenter.convention, provenance.lines())
     if request.json:
-        study.write_json(request.json)
-        if doubts:
-            add_to_json(request.json, doubts)
+        write_measures(request.json, study, provenance, **_doubt_fields(doubts))
     write_labels(request.labels, relabel(labels, segmenter.convention, numbers), image, numbers)
     for line in _doubts(study):
         report.warn(f"{request.image}: {line}")
-    return study, doubts
+    return study, doubts, provenance
+
+
+def _doubt_fields(doubts: Sequence[Doubt]) -> dict[str, Any]:
+    return {"doubt": [doubt.fields() for doubt in doubts]} if doubts else {}
 
 
 def _labeled(

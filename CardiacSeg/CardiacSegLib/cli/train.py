@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.jobs.privacy import without_home
 
 if TYPE_CHECKING:
     from CardiacSegLib.training.config import TrainingConfig
@@ -43,7 +44,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
     if is_first_process() and bundle is None:
         report.stopped(f"stopped; go on with it by --resume {options.resume or options.output}")
     elif is_first_process():
-        report.result(str(bundle.folder), bundle=str(bundle.folder))
+        # The panel keeps what is printed in the log of the run.
+        report.result(without_home(str(bundle.folder)), bundle=str(bundle.folder))
     return 0
 
 

@@ -15,6 +15,7 @@ from CardiacSegLib.evaluation.case_pictures import DIFFERENCES, case_picture, le
 from CardiacSegLib.evaluation.results import EvaluatedCase, Evaluation
 from CardiacSegLib.evaluation.tables import StructureRow
 from CardiacSegLib.evaluation.wording import MEAN, MEASURES, NOTHING, Metric, counted, interval, number, with_mean
+from CardiacSegLib.inference.provenance import Provenance
 from CardiacSegLib.pages import picture_uri
 
 #: Measures at the top of the page, and those that get a plot, two in a line.
@@ -324,6 +325,7 @@ def _made(summary: Mapping[str, Any]) -> dict[str, str]:
         "Model": card.get("description"),
         "Trained on": ", chosen or checked on ".join(sides) if trained else None,
         "Weights": f"SHA-256 {card['sha256'][:16]}…" if card.get("sha256") else None,
+        "Labeled by": Provenance.of_fields(summary.get("provenance") or {}).how,
         "CardiacSeg": summary.get("version"),
     }
     return {title: str(text) for title, text in facts.items() if text}

@@ -5,6 +5,7 @@ What lies in its folder, :mod:`CardiacSegLib.evaluation.tables` says.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from CardiacSegLib.evaluation.tables import (
 )
 from CardiacSegLib.files import make_folder
 from CardiacSegLib.images import Image, write_image, write_labels
+from CardiacSegLib.inference.provenance import Provenance
 from CardiacSegLib.jobs.events import Listener
 
 
@@ -50,6 +52,7 @@ class About:
         trained_on: the patients whom the model was trained on.
         warnings: what has to be said before anyone believes the figures.
         fold_of: the fold that each patient was held out in, where there are several models.
+        provenance: by what the labels were made; of somebody else's only the version of CardiacSeg is known.
     """
 
     dataset: str = ""
@@ -58,6 +61,7 @@ class About:
     trained_on: Sequence[str] = ()
     warnings: Sequence[str] = ()
     fold_of: Mapping[str, int] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 def evaluate_cases(
@@ -146,11 +150,14 @@ class _Study:
         self._voxels = VoxelCounts(scored)
         self._empty: dict[str, dict[str, list[str]]] = {}
         self._without_spacing: list[str] = []
+        self._seconds = 0.0
 
     def add(self, case: Case) -> None:
         """Label a case, score it and keep its files."""
         image, reference = read_case(case, self._scored)
+        started = time.perf_counter()
         labeled = self._source.label(case, image)
+        self._seconds += time.perf_counter() - started
         labels = relabel(labeled.labels, self._source.convention, self._scored)
         confusion = confusion_matrix(labels, reference, self._scored)
         self._confusion += confusion
@@ -178,6 +185,7 @@ class _Study:
             "dataset": about.dataset,
             "command": about.command,
             "model_card": dict(about.card),
+            "provenance": about.provenance.timed(self._seconds).fields(),
             "trained_on": list(about.trained_on),
             "warnings": [
                 *about.warnings,

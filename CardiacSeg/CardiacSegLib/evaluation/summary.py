@@ -8,6 +8,8 @@ of a case. ``null`` stands for what is undefined.
 ``model``            its name, or that of the folder of labels
 ``model_card``       facts about the model (``name``, ``description``, ``sha256``, ``patients_trained_on``, ...); may
                      be empty
+``provenance``       by what the labels were made, :class:`CardiacSegLib.inference.provenance.Provenance`; ``seconds``
+                     those of all cases together
 ``dataset``          name of the data set
 ``command``          by which the evaluation was made
 ``version``          of CardiacSeg

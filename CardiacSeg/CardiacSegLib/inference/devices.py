@@ -15,6 +15,31 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What a network runs on, as it is told and recorded; never the name of a computer.
+
+    Attributes:
+        runtime: "OpenVINO" or "torch".
+        device: "cpu", "mps", or the CUDA device with what its maker calls it.
+        precision: such as "bfloat16".
+        threads: of the processor that compute; None on a graphics card.
+    """
+
+    runtime: str
+    device: str
+    precision: str = ""
+    threads: int | None = None
+
+    @property
+    def described(self) -> str:
+        """The device in words."""
+        precision = f" in {self.precision}" if self.precision else ""
+        if self.threads is None:
+            return f"{self.device}{precision}"
+        return f"{self.threads} thread{'s'[: self.threads != 1]} of a {self.device.upper()}{precision}"
+
+
+@dataclass(frozen=True)
 class Device:
     """A torch device with the precision that is fast on it."""
 
@@ -55,8 +80,21 @@ class Device:
 
         if self.torch.type == "cuda":
             return torch.cuda.get_device_name(self.torch)
-        precision = str(self.precision).rpartition(".")[2]
-        return f"{torch.get_num_threads()} threads of a {self.torch.type.upper()} in {precision}"
+        return self.machine.described
+
+    @property
+    def machine(self) -> Machine:
+        """The same as it is recorded."""
+        import torch
+
+        kind = self.torch.type
+        if kind == "cuda":
+            return Machine("torch", f"{self.torch} ({torch.cuda.get_device_name(self.torch)})", self._precision_name)
+        return Machine("torch", kind, self._precision_name, torch.get_num_threads() if kind == "cpu" else None)
+
+    @property
+    def _precision_name(self) -> str:
+        return str(self.precision).rpartition(".")[2]
 
 
 def check_name(name: str) -> None:

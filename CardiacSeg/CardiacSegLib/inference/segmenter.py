@@ -18,6 +18,7 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.cleanup import clean_up
 from CardiacSegLib.inference.combining import Rule, load_rule
 from CardiacSegLib.inference.model_grid import ModelGrid, Stack
+from CardiacSegLib.inference.provenance import Provenance, provenance_of
 from CardiacSegLib.inference.runtime import Runtime, load_runtime
 from CardiacSegLib.inference.turning import mean_over_copies
 
@@ -64,6 +65,7 @@ class Segmenter:
         turns: int = 1,
         cleanup: bool = True,
         rule: Rule | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         _check_turns(turns)
         self._runtime = runtime
@@ -72,6 +74,7 @@ class Segmenter:
         self.turns = turns
         self.cleanup = cleanup
         self._rule = rule
+        self._bundle = bundle
         self.structures: Sequence[Structure] = [STRUCTURES[name] for name in sorted(convention, key=convention.get)]
 
     @classmethod
@@ -90,13 +93,18 @@ class Segmenter:
         bundle = model if isinstance(model, Bundle) else find_bundle(model)
         chosen = bundle.turns if turns is None else turns
         rule = load_rule(bundle.combine, bundle.folder / WEIGHTS.parent, len(bundle.convention) + 1)
-        return cls(load_runtime(bundle, device), bundle.grid, bundle.convention, chosen, rule=rule)
+        return cls(load_runtime(bundle, device), bundle.grid, bundle.convention, chosen, rule=rule, bundle=bundle)
 
     @property
     def how(self) -> str:
         """By what it labels, and how thoroughly, in words."""
         copies = "a single pass" if self.turns == 1 else f"the mean over {self.turns} turned copies"
         return f"{self._runtime.described}, {copies}"
+
+    @property
+    def provenance(self) -> Provenance:
+        """What is recorded with everything that it labels."""
+        return provenance_of(self._bundle, self._runtime.machine, self.turns, self.cleanup)
 
     def with_options(self, turns: int | None = None, cleanup: bool = True) -> Segmenter:
         """The same network with other options; it is not loaded again.

@@ -10,6 +10,9 @@ result   whatever the request promised
 stopped  nothing: the work ended as a person asked, before it was done; it can go on from there
 error    ``type`` (of the exception), ``message``, ``hint``
 ======== ==================================================================
+
+Event files stay on the disk and are passed on. So what is said in them for people calls the home folder ``~``
+(:mod:`CardiacSegLib.jobs.privacy`); a ``result`` alone has paths as they are: whoever asked has to find the files.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.jobs.privacy import without_home
 
 Event = dict[str, Any]
 
@@ -58,7 +62,7 @@ class EventWriter:
 
     def result(self, **fields: Any) -> None:
         """Say that the work is done, with what it gave."""
-        self._write("result", **fields)
+        self._write("result", has_paths=True, **fields)
 
     def stopped(self, **fields: Any) -> None:
         """Say that the work ended because it was asked to, and can go on later."""
@@ -71,8 +75,9 @@ class EventWriter:
         hint = "" if isinstance(exception, CardiacSegError) else _HINTS.get(kind, _DEFAULT_HINT)
         self._write("error", type=kind, message=str(exception) or kind, hint=hint)
 
-    def _write(self, event: str, **fields: Any) -> None:
-        line = json.dumps(_plain({"event": event, "time": time.time(), **fields}), ensure_ascii=False, allow_nan=False)
+    def _write(self, event: str, /, has_paths: bool = False, **fields: Any) -> None:
+        told = _plain({"event": event, "time": time.time(), **fields}, str if has_paths else without_home)
+        line = json.dumps(told, ensure_ascii=False, allow_nan=False)
         self._stream.write(line + "\n")
         self._stream.flush()
 
@@ -100,19 +105,22 @@ class Listeners:
             listener.progress(fraction, seconds_left, **fields)
 
 
-def _plain(value: Any) -> Any:
-    """``value`` as JSON can hold it: NumPy numbers and arrays and paths are turned, NaN and infinity become null."""
+def _plain(value: Any, said: Callable[[str], str]) -> Any:
+    """``value`` as JSON can hold it: NumPy numbers and arrays and paths are turned, NaN and infinity become null.
+
+    Texts become what ``said`` makes of them.
+    """
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _plain(item, said) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, said) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _plain(value.tolist(), said)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (bool, int)):
         return value
-    return str(value)
+    return said(str(value))
 
 
 def read_events(path: str | Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +22,8 @@ from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.commands import EngineCommand
 from CardiacSegLib.jobs.events import EventWriter
+from CardiacSegLib.jobs.owned_folders import make_owned_folder, owned_folder
+from CardiacSegLib.jobs.privacy import keep_home_out_of_logs
 from CardiacSegLib.jobs.processes import engine_command, start_process
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _PAIR = 2
 #: Measures that tell of a whole heartbeat what two phases of it cannot: where they were chosen, these are the extremes.
 _OF_A_HEARTBEAT = ("Largest volume", "Smallest volume", "EF of own extremes", "Peak ejection rate", "Peak filling rate")
+
+#: Labels that come from a panel may have been edited after a model made them.
+_EDITS = "what was edited by hand is measured as it is, and not recorded"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class StudyInput:
         subject: the person.
         is_cine: whether several frames are a heartbeat; else they are ED and ES alone.
         warnings: what to look at again, beside what is found by measuring.
+        provenance: by what the labels were made, as a segmentation's result event tells it; {} where nobody knows.
     """
 
     labels: np.ndarray
@@ -59,6 +63,7 @@ class StudyInput:
     subject: Subject = field(default_factory=Subject)
     is_cine: bool = True
     warnings: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def measure(self) -> StudyMeasures:
         """The measures.
@@ -87,7 +92,7 @@ class StudyInput:
         rest = {name: value for name, value in vars(self).items() if name not in ("labels", "affine")}
         rest["subject"] = vars(self.subject)
         rest["frame_times"] = None if self.frame_times is None else [float(time) for time in self.frame_times]
-        rest["warnings"] = list(self.warnings)
+        rest["warnings"], rest["provenance"] = list(self.warnings), dict(self.provenance)
         (folder / "study.json").write_text(json.dumps(rest), encoding="utf-8")
 
     @classmethod
@@ -167,7 +172,7 @@ def start_drawing(
     Raises:
         CardiacSegError: where the process cannot be started or its files cannot be written.
     """
-    folder = Path(tempfile.mkdtemp(prefix="CardiacSeg-"))
+    folder = make_owned_folder()
     wishes = {"bullseye": bullseye and str(bullseye), "page": page and str(page), "title": title, "facts": facts or {}}
     try:
         study.write(folder)
@@ -192,7 +197,12 @@ def draw(folder: Path) -> None:
     if wishes["bullseye"]:
         draw_bullseye(study, folder / wishes["bullseye"])
     if wishes["page"]:
-        _draw_page(study, Contours.read(folder), study_input.convention, {**wishes, "page": folder / wishes["page"]})
+        from CardiacSegLib.inference.provenance import Provenance
+
+        made = Provenance.of_fields(study_input.provenance).lines()
+        made |= {"Since then": _EDITS} if made else {}
+        wishes |= {"page": folder / wishes["page"], "facts": {**made, **wishes["facts"]}}
+        _draw_page(study, Contours.read(folder), study_input.convention, wishes)
 
 
 def draw_bullseye(study: StudyMeasures, path: Path) -> None:
@@ -222,8 +232,8 @@ def _draw_page(
 ) -> None:
     from CardiacSegLib.clinical.page import write_study_page
 
-    with TemporaryDirectory() as folder:
-        drawn = {} if contours is None else {contours.caption: contours.draw(Path(folder) / "contours.png", convention)}
+    with owned_folder() as folder:
+        drawn = {} if contours is None else {contours.caption: contours.draw(folder / "contours.png", convention)}
         write_study_page(study, wishes["page"], title=wishes["title"], pictures=drawn, facts=wishes["facts"])
 
 
@@ -231,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw, with events on the standard output; the exit code."""
     parser = argparse.ArgumentParser(description="Draw the bullseye and the page of a study.")
     parser.add_argument("folder", type=Path)
+    keep_home_out_of_logs()
     events = EventWriter(sys.stdout)
     try:
         draw(parser.parse_args(arguments).folder)

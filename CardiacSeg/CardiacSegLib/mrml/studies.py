@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -24,6 +24,7 @@ from CardiacSegLib.geometry import slice_axis
 from CardiacSegLib.jobs.studies import Contours, StudyInput
 from CardiacSegLib.mrml.grids import NUMBERS, Grid, GridLabels, LabelStore
 from CardiacSegLib.mrml.pieces import Pieces, finished, part_of
+from CardiacSegLib.mrml.provenance import noted_provenance
 from CardiacSegLib.mrml.segmentation_sequences import cine_of
 from CardiacSegLib.mrml.sequences import frame_times
 from CardiacSegLib.mrml.volumes import image_from_volume_node
@@ -179,7 +180,8 @@ def sequence_in_pieces(
     phases, times = phases_of_sequence(sequence_node), frame_times(sequence_node)
     if not phases:
         raise CardiacSegError(f"sequence '{sequence_node.GetName()}' has no frame; segment the cine again")
-    return (yield from _measuring(phases, person or Person(), (ed, es), times, store or LabelStore()))
+    made = noted_provenance(sequence_node)
+    return (yield from _measuring(phases, person or Person(), (ed, es), times, store or LabelStore(), made))
 
 
 def segmentations_in_pieces(
@@ -189,7 +191,8 @@ def segmentations_in_pieces(
 ) -> Pieces[Measured]:
     """As :func:`measure_segmentations`, a segmentation a piece; ``store`` remembers those that were not edited."""
     phases = [phase_of_segmentation(node) for node in segmentation_nodes]
-    return (yield from _measuring(phases, person or Person(), None, None, store or LabelStore()))
+    made = noted_provenance(segmentation_nodes[0])
+    return (yield from _measuring(phases, person or Person(), None, None, store or LabelStore(), made))
 
 
 def _measuring(
@@ -198,6 +201,7 @@ def _measuring(
     chosen: tuple[int | None, int | None] | None,
     times: np.ndarray | None,
     store: LabelStore,
+    made: Mapping[str, Any],
 ) -> Pieces[Measured]:
     """Measure phases; ``chosen`` is None where they are not a cine."""
     yield from part_of((0.0, 0.2), _loading())
@@ -218,6 +222,7 @@ def _measuring(
         subject=person.subject,
         is_cine=chosen is not None,
         warnings=_lost(gathered, grid, frames),
+        provenance=made,
     )
     yield 0.8
     study = study_input.measure()

@@ -16,6 +16,7 @@ from typing import Any
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
+from CardiacSegLib.jobs.privacy import without_home
 from CardiacSegLib.networks import NETWORKS
 from CardiacSegLib.training.choices import (
     AUGMENTATIONS,
@@ -208,7 +209,7 @@ class TrainingConfig:
     def write(self, run: Path) -> None:
         """Write ``config.json``, which names no place on this machine, and ``places.json``, which does."""
         values = asdict(self)
-        places = {name: _absolute(values.pop(name)) for name in PLACES}
+        places = {name: without_home(_absolute(values.pop(name))) for name in PLACES}
         for file_name, content in ((_PLACES_FILE, places), (_CONFIG, values)):
             with replacing(run / file_name) as path:
                 path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -222,7 +223,8 @@ class TrainingConfig:
         """
         if not (run / _CONFIG).is_file():
             raise CardiacSegError(f"{run}: no training run in it ({_CONFIG} is missing); name a run's folder")
-        values = {**_read_json(run / _CONFIG), **_read_json(run / _PLACES_FILE)}
+        places = {name: _at_home(place) for name, place in _read_json(run / _PLACES_FILE).items()}
+        values = {**_read_json(run / _CONFIG), **places}
         return cls.from_mapping(values, str(run / _CONFIG))
 
     def command(self, base: TrainingConfig, **places: str) -> str:
@@ -243,6 +245,11 @@ _ON_CARD = ("name", "title", "purpose", "modality", "device")
 
 def _absolute(place: str) -> str:
     return str(Path(place).resolve()) if place and place != DOWNLOAD else place
+
+
+def _at_home(place: Any) -> Any:
+    """A place that begins with the sign for the home folder, in this one's."""
+    return str(Path(place).expanduser()) if isinstance(place, str) and place.startswith("~") else place
 
 
 def _read_json(path: Path) -> dict[str, Any]:
