@@ -30,10 +30,12 @@ from CardiacSegLib.gui.sample_data import loadPhantom, registerSampleData
 from CardiacSegLib.gui.sample_data import loadPhantomCine as loadPhantomCine  # for scripts
 from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
+from CardiacSegLib.mrml.outcomes import outcome_in_pieces
 from CardiacSegLib.mrml.pictures import register_layouts
 from CardiacSegLib.mrml.pieces import Pieces, Work
-from CardiacSegLib.mrml.segmentation_sequences import segmentation_sequence_in_pieces, update_results
-from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node, segmentation_node_in_pieces
+from CardiacSegLib.mrml.provenance import note_provenance
+from CardiacSegLib.mrml.segmentation_sequences import update_results
+from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node
 from CardiacSegLib.mrml.sequences import cine_in_pieces
 from CardiacSegLib.mrml.terminology import load_terminology
 from CardiacSegLib.mrml.volumes import image_from_volume_node
@@ -224,6 +226,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         *,
         turns: Optional[int] = None,
         cleanUp: bool = True,
+        doubt: bool = False,
         show3D: bool = False,
         smoothing: float = 0.5,
     ) -> vtkMRMLSegmentationNode:
@@ -237,6 +240,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
             device: auto, cuda, mps or cpu.
             turns: over how many turned copies of the image to average, 1 or 8; what the model says where None.
             cleanUp: whether only the largest part of each structure is kept.
+            doubt: whether to ask how sure the model is, too; CardiacSegLib.mrml.doubt tells what it said.
             show3D: whether to make surfaces for the 3D view.
             smoothing: of these surfaces, 0 (none) to 1 (strong).
 
@@ -247,7 +251,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
             CardiacSegError: where something is missing or the image cannot be segmented.
         """
         ensurePackages(purposeOfSegmenting(str(model), device))
-        self.start(imageNode, model, device, turns=turns, cleanUp=cleanUp)
+        self.start(imageNode, model, device, turns=turns, cleanUp=cleanUp, doubt=doubt)
         if self.isWorking:
             self._goOn(math.inf)
         self._client.wait()
@@ -265,6 +269,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         *,
         turns: Optional[int] = None,
         cleanUp: bool = True,
+        doubt: bool = False,
         wholeCine: bool = False,
     ):
         """Start a segmentation and return at once; poll() tells how it stands, and once it has ended startImport() or
@@ -277,7 +282,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
             raise CardiacSegError(_("A segmentation is running; wait for it or cancel it first"))
         sequenceNode = sequence_of_proxy(imageNode) if wholeCine else None
         self._imageNodeID = (sequenceNode or imageNode).GetID()
-        options = {"model": model, "device": device, "turns": turns, "cleanup": cleanUp}
+        options = {"model": model, "device": device, "turns": turns, "cleanup": cleanUp, "doubt": doubt}
         self._work, self._isImport = Work(self._exporting(sequenceNode or imageNode, options)), False
         self._goOn()
 
@@ -325,12 +330,13 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
         imageNode = slicer.mrmlScene.GetNodeByID(self._imageNodeID)
         if imageNode is None:
             raise CardiacSegError(_("The volume was removed while it was segmented; load it again"))
-        labels = self._client.labels()
+        labels, doubt = self._client.labels(), self._client.doubt()
         yield 0.0
-        arguments = (labels, imageNode, self._client.convention, segmentationNode, show3D, smoothing)
-        if imageNode.IsA("vtkMRMLSequenceNode"):
-            return (yield from segmentation_sequence_in_pieces(*arguments))[1]
-        return (yield from segmentation_node_in_pieces(*arguments))
+        options = (self._client.convention, segmentationNode, show3D, smoothing)
+        made = self._client.provenance
+        segmentationNode = yield from outcome_in_pieces(imageNode, doubt, labels, *options)
+        note_provenance(imageNode, segmentationNode, made)
+        return segmentationNode
 
     def _goOn(self, seconds=_SECONDS_AT_ONCE):
         """Do some of the work of this process; what it gives once it is done, None before."""

@@ -10,7 +10,12 @@ import slicer
 from PySide6.QtTest import QTest
 from test_responsiveness import run_until
 
-from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
+from CardiacSegLib.anatomy import CANONICAL
+from CardiacSegLib.mrml.browsers import proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.doubt import set_doubt
+from CardiacSegLib.mrml.doubt_sequences import doubt_frames_in_pieces, set_cine_doubt
+from CardiacSegLib.mrml.pieces import finished
+from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence, cine_of
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
 from CardiacSegLib.mrml.sequences import add_cine
 from CardiacSegLib.mrml.volumes import add_volume_node
@@ -30,6 +35,56 @@ def show_volume(panel: Any, image: np.ndarray, labels: np.ndarray, affine: np.nd
     volume = add_volume_node(slicer.mrmlScene, image, affine, name)
     panel._parameterNode.segmentation = add_segmentation_node(labels, volume)
     return measured(panel.results)
+
+
+def show_doubt_of_volume(panel: Any, heart: Phantom, frame: int, name: str, doubt: bool = True) -> Any:
+    """Leave the panel as after a click on Segment with a frame of a heart in the views; the volume.
+
+    Where it is in doubt, so it is at the border of the right ventricle, above all in slice 2 from the base.
+    """
+    section = show_volume(panel, heart.image[..., frame], heart.labels[..., frame], heart.affine, name)
+    segmentation = section.parameterNode.segmentation
+    volume = slicer.util.getNode(name)
+    if doubt:
+        set_doubt(volume, doubt_of_labels(heart.labels[..., frame]), doubt_fields(heart, 0.9), segmentation)
+    slicer.util.setSliceViewerLayers(background=volume)
+    section.show(segmentation)
+    measured(section)
+    return volume
+
+
+def show_doubt_of_cine(panel: Any, heart: Phantom) -> Any:
+    """Leave the panel as after a click on Segment, with a cine in the views of which frame 6 is the least sure."""
+    section = show_cine(panel, heart)
+    segmentation = section.parameterNode.segmentation
+    cine = cine_of(sequence_of_proxy(segmentation))
+    count = heart.labels.shape[3]
+    fields = [doubt_fields(heart, 0.7 if frame == 5 else 0.9 + 0.001 * frame) for frame in range(count)]
+    set_cine_doubt(cine, finished(doubt_frames_in_pieces(doubt_of_labels(heart.labels), cine)), fields, segmentation)
+    slicer.util.setSliceViewerLayers(background=proxy_of(cine))
+    section.show(segmentation)
+    measured(section)
+    return cine
+
+
+def doubt_of_labels(labels: np.ndarray) -> np.ndarray:
+    """Doubt at the border of the right ventricle; in a cine it differs from frame to frame."""
+    structure = labels == CANONICAL["RV"]
+    border = np.zeros(labels.shape, np.float32)
+    for axis in (0, 1):
+        for step in (-1, 1):
+            border[structure & ~np.roll(structure, step, axis)] = 0.8
+    return border if labels.ndim == 3 else border * np.linspace(0.5, 1.0, labels.shape[3], dtype=np.float32)
+
+
+def doubt_fields(heart: Phantom, rv: float) -> dict[str, Any]:
+    """What is known beside a doubt: the Dice to be expected of the right ventricle, and the second slice to look at."""
+    row, column, number = 40, 50, heart.image.shape[2] - 2
+    center = (heart.affine @ [row, column, number, 1])[:3].tolist()
+    return {
+        "predicted_dice": {"LV": 0.96, "MYO": 0.91, "RV": rv},
+        "slices": [{"text": "Slice 2 from the base: the edge of RV is uncertain", "center": center}],
+    }
 
 
 def show_cine(panel: Any, heart: Phantom, labels: np.ndarray | None = None) -> Any:

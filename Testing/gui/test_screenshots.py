@@ -13,7 +13,7 @@ import pytest
 import qt
 import slicer
 from PIL import Image
-from shown_results import choose, measured
+from shown_results import choose, measured, show_doubt_of_cine, small_heart
 
 from CardiacSegLib.gui.section import showStatus
 from CardiacSegLib.jobs.runs import find_runs
@@ -140,6 +140,27 @@ def test_evaluating(panel, cases, tmp_path, screenshot, click, wait_until):
     click(ui.evaluateButton)
     wait_until(lambda: not panel.evaluate.isBusy, PATIENCE)
     look(panel, screenshot, "evaluate")
+
+
+@pytest.mark.long
+def test_the_doubt_of_a_volume(panel, scene, screenshot, click, wait_until):
+    phantom = make_phantom()
+    panel._parameterNode.inputVolume = add_volume_node(scene, phantom.image[..., 0], phantom.affine, "heart")
+    unfold(panel, "segment", "results")
+    click(panel.segment.ui.doubtCheckBox)
+    panel.segment.ui.turnsComboBox.setCurrentIndex(1)
+    look(panel, screenshot, "doubt-note")
+    panel.segment.ui.turnsComboBox.setCurrentIndex(0)
+    click(panel.segment.ui.segmentButton)
+    wait_until(lambda: "Done" in panel.segment.ui.statusLabel.text and not panel.results.isMeasuring, PATIENCE)
+    look(panel, screenshot, "doubt-volume")
+
+
+def test_the_doubt_of_a_cine(panel, screenshot, click):
+    unfold(panel, "results")
+    show_doubt_of_cine(panel, small_heart())
+    click(panel.results.ui.showDoubtCheckBox)
+    look(panel, screenshot, "doubt-cine")
 
 
 def test_models(panel, screenshot):

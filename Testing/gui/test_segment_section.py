@@ -16,6 +16,7 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.browsers import proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.doubt import doubt_node, is_doubt_shown
 from CardiacSegLib.mrml.segmentation_sequences import segmentation_sequence_of
 from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node
 from CardiacSegLib.mrml.sequences import add_cine, show_frame
@@ -180,6 +181,72 @@ def a_warm_client():
     """For tests that do not end its worker."""
     with WorkerClient() as client:
         yield client
+
+
+class TestHowSureTheModelIs:
+    """Asked for by a box that is checked before the click."""
+
+    HEART = PhantomOptions(frames=2, slices=6, spacing=(1.6, 1.6, 10.0), size=(96, 96))
+
+    @pytest.fixture
+    def ask(self, panel, a_warm_client, click, wait_until):
+        """Check the box or not, press Segment and wait for the end."""
+        panel.logic._client, own = a_warm_client, panel.logic._client
+        ui = panel.segment.ui
+
+        def run(image) -> None:
+            panel._parameterNode.inputVolume = image
+            click(ui.segmentButton)
+            wait_until(lambda: not panel.logic.isBusy and not panel.results.isMeasuring, PATIENCE)
+            assert ui.statusLabel.text.startswith("Done in"), ui.statusLabel.text
+
+        yield run
+        panel.logic._client = own
+
+    @pytest.fixture
+    def an_image(self, panel):
+        phantom = make_phantom(self.HEART)
+        return add_volume_node(slicer.mrmlScene, phantom.image[..., 0], phantom.affine, "heart")
+
+    def test_is_told_with_the_result_and_gone_with_one_that_has_none(self, panel, ask, an_image, click):
+        results = panel.results.ui
+        click(panel.segment.ui.doubtCheckBox)
+        ask(an_image)
+        assert results.expectedDiceLabel.isVisible()
+        dice = dict(part.split() for part in results.expectedDiceLabel.text.partition(": ")[2].split(", "))
+        assert set(dice) == set(CANONICAL) and all(0.5 < float(value) <= 1 for value in dice.values())
+        click(results.showDoubtCheckBox)
+        assert is_doubt_shown(an_image)
+        click(panel.segment.ui.doubtCheckBox)
+        panel.segment.ui.turnsComboBox.setCurrentIndex(1)
+        ask(an_image)
+        assert not results.doubtGroupBox.isVisible()
+        assert doubt_node(an_image) is None
+        assert "doubt" not in " ".join(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode"))
+
+    @pytest.mark.long
+    def test_is_told_of_each_phase_of_a_cine(self, panel, ask, click, wait_until):
+        phantom = make_phantom(self.HEART)
+        cine = add_cine(slicer.mrmlScene, phantom.image, phantom.affine, "heart")
+        click(panel.segment.ui.doubtCheckBox)
+        ask(proxy_of(cine))
+        label = panel.results.ui.expectedDiceLabel
+        assert label.text.startswith("Expected Dice in frame 1: ")
+        show_frame(cine, 1)
+        wait_until(lambda: label.text.startswith("Expected Dice in frame 2: "))
+
+    def test_cannot_be_told_of_a_single_pass_and_the_panel_says_so(self, panel, an_image, click):
+        ui = panel.segment.ui
+        click(ui.doubtCheckBox)
+        assert not ui.doubtNoteLabel.isVisible()
+        ui.turnsComboBox.setCurrentIndex(1)
+        assert ui.doubtNoteLabel.isVisible()
+        assert "eight turned copies" in ui.doubtNoteLabel.text
+        ui.turnsComboBox.setCurrentIndex(2)
+        assert not ui.doubtNoteLabel.isVisible()
+        ui.turnsComboBox.setCurrentIndex(1)
+        click(ui.doubtCheckBox)
+        assert not ui.doubtNoteLabel.isVisible()
 
 
 class TestTheResultOfACineOnItsWay:

@@ -120,6 +120,7 @@ class TestRuns:
         assert "gone" in again.ui.runStatusLabel.text or "ended" in again.ui.runStatusLabel.text
         again.close()
 
+    @pytest.mark.long
     def test_stop_saves_and_resume_goes_on(self, train, click, wait_until):
         train.ui.epochsSpinBox.setValue(400)
         start(train, click, wait_until)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ import numpy as np
 
 from CardiacSegLib.bundles import find_bundle, read_metadata
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import replacing
 from CardiacSegLib.images import Image, extension_of, write_image
 
 if TYPE_CHECKING:
@@ -62,12 +60,3 @@ def doubt_lines(found: Sequence[Doubt]) -> list[str]:
     where = f" in frame {worst + 1}, the worst" if len(found) > 1 else ""
     said = ", ".join(f"{name} {'-' if dice is None else f'{dice:.2f}'}" for name, dice in found[worst].dice.items())
     return [f"expected Dice{where}: {said}", *(one.text for one in found[worst].slices)]
-
-
-def add_to_json(path: Path, found: Sequence[Doubt]) -> None:
-    """Add the doubt of each frame to the measures that a file holds."""
-    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    with replacing(path) as temporary:
-        told = {**content, "doubt": [doubt.fields() for doubt in found]}
-        text = json.dumps(told, ensure_ascii=False, indent=2)
-        temporary.write_text(text + "\n", encoding="utf-8")

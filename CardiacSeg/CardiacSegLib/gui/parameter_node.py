@@ -29,6 +29,7 @@ class CardiacSegParameterNode:
         device: where the network runs.
         turns: over how many turned copies of the image to average; 0 for what the model says.
         cleanUp: whether only the largest part of each structure is kept.
+        doubt: whether to ask how sure the model is, too.
         show3D: whether to make surfaces for the 3D view.
         smoothing: of these surfaces.
         edPhase, esPhase: phases that the person chose for the measures, counted from 0; -1 where nobody did.
@@ -48,6 +49,7 @@ class CardiacSegParameterNode:
     device: Annotated[str, Choice(list(DEVICES))] = "auto"
     turns: int = 0
     cleanUp: bool = True
+    doubt: bool = False
     show3D: bool = True
     smoothing: Annotated[float, WithinRange(0, 1)] = 0.5
     edPhase: int = -1

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
+from CardiacSegLib.gui.doubt_view import DoubtView
 from CardiacSegLib.gui.patient import readPerson
 from CardiacSegLib.gui.results_table import fillResultsTable, prepareResultsTable, rangesText, splitRows
 from CardiacSegLib.gui.section import Section, currentData, fillComboBox, prepareTable, showStatus
@@ -59,6 +60,7 @@ class ResultsSection(Section):
         self._measured: Measured | None = None
         self._rows: list[Row] = []
         self._views = StudyViews(self._showStatus)
+        self._doubt = DoubtView(self.ui)
         self._workTimer = qt.QTimer()
         self._workTimer.setInterval(0)
         self._workTimer.connect("timeout()", self.onWork)
@@ -112,11 +114,13 @@ class ResultsSection(Section):
         self.parameterNode.edPhase = self.parameterNode.esPhase = _NOBODY_CHOSE
         self._isNew = True
         self._follow(segmentationNode)
+        self._doubt.showLayer()  # the views may show another image than before
 
     def close(self) -> None:
         """Look no more."""
         self._follow(None)
         self._views.close()
+        self._doubt.close()
 
     def _follow(self, segmentationNode: Any) -> None:
         """Measure a segmentation, now and after each edit."""
@@ -130,6 +134,7 @@ class ResultsSection(Section):
             # Not its vtkSegmentation: each phase of a cine has its own.
             events = [getattr(slicer.vtkSegmentation, name) for name in _EDITS]
             self._tags = [segmentationNode.AddObserver(event, self._onSegmentationModified) for event in events]
+        self._doubt.setResult(self._volume(), segmentationNode)
         self.measure()
 
     def _onSegmentationModified(self, caller: Any, event: Any) -> None:
@@ -342,6 +347,8 @@ class ResultsSection(Section):
 
     def _volume(self) -> Any:
         """The image that the segmentation was made on."""
+        if self._segmentation is None:
+            return None
         return self._segmentation.GetNodeReference(self._segmentation.GetReferenceImageGeometryReferenceRole())
 
     def onCurveButton(self) -> None:

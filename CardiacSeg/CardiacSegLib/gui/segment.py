@@ -10,13 +10,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CardiacSegLib.bundles import list_models
+from CardiacSegLib.bundles import Bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.card import showCard
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import missingPackages, purposeOfSegmenting
 from CardiacSegLib.gui.section import POLL_INTERVAL_MS, Section, currentData, fillComboBox, showStatus, timeText
 from CardiacSegLib.jobs.client import error_text
+from CardiacSegLib.jobs.doubts import no_doubt_text
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.volume_check import short_axis_warning
 from CardiacSegLib.mrml.volumes import affine_of_volume_node
@@ -37,7 +38,7 @@ class SegmentSection(Section):
     def __init__(self, uiFile: str, logic: Any, onSegmented: Callable[[Any], None]) -> None:
         super().__init__(uiFile)
         self._logic, self._onSegmented = logic, onSegmented
-        self._structures: dict[str, tuple[str, ...]] = {}
+        self._models: dict[str, Bundle] = {}
         self._started = 0.0
         self._importShare = 0.0
         self._timer = qt.QTimer()
@@ -47,7 +48,8 @@ class SegmentSection(Section):
         self._describeTimer.setSingleShot(True)
         self._describeTimer.setInterval(0)
         self._describeTimer.connect("timeout()", self.describeVolume)
-        self.ui.volumeWarningLabel.setStyleSheet("color: #a06000")
+        for label in (self.ui.volumeWarningLabel, self.ui.doubtNoteLabel):
+            label.setStyleSheet("color: #a06000")
         self.ui.progressBar.visible = False
         self.listModels()
         turns = [(_("As the model says"), 0), (_("Fast: a single pass"), 1), (_("Accurate: eight turned copies"), 8)]
@@ -71,8 +73,8 @@ class SegmentSection(Section):
     def listModels(self, selected: str = "") -> None:
         """Fill the list of models anew, after one came or went."""
         selected = selected or currentData(self.ui.modelComboBox) or ""
-        self._structures = {model.name: tuple(model.convention) for model in list_models()}
-        fillComboBox(self.ui.modelComboBox, [(name, name) for name in self._structures], selected)
+        self._models = {model.name: model for model in list_models()}
+        fillComboBox(self.ui.modelComboBox, [(name, name) for name in self._models], selected)
         if self.parameterNode is not None:
             self._selectModel(selected or self.parameterNode.model)
         self.update()
@@ -104,6 +106,7 @@ class SegmentSection(Section):
         self.ui.cancelButton.enabled = isBusy and self._logic.importShare < 1
         self.ui.progressBar.visible = isBusy
         self.ui.cardButton.enabled = hasModel
+        self._describeDoubt()
         if isBusy:
             self.ui.segmentButton.toolTip = _("A segmentation is running")
         elif not volume:
@@ -112,6 +115,16 @@ class SegmentSection(Section):
             self.ui.segmentButton.toolTip = _("There is no model; import one in the section Models")
         else:
             self.ui.segmentButton.toolTip = _("Segment the volume")
+
+    def _describeDoubt(self) -> None:
+        """Say why there will be no doubt where a person asks for it and the model has none."""
+        problem = self._noDoubtText() if self.parameterNode is not None and self.parameterNode.doubt else ""
+        self.ui.doubtNoteLabel.text = _("Not with this choice: {problem}.").format(problem=problem)
+        self.ui.doubtNoteLabel.visible = bool(problem)
+
+    def _noDoubtText(self) -> str:
+        model = self._models.get(self._modelName())
+        return no_doubt_text(model, self.parameterNode.turns) if model is not None else ""
 
     def describeVolume(self) -> None:
         """Say what is known about the volume before it is segmented: a cine's phases, and what looks odd."""
@@ -123,7 +136,8 @@ class SegmentSection(Section):
             self.ui.wholeCineCheckBox.text = _("All {count} phases of the cine").format(count=count)
         image = volume.GetImageData() if volume else None
         warning = ""
-        if image is not None and "RV" in self._structures.get(self._modelName(), ()):
+        model = self._models.get(self._modelName())
+        if image is not None and model is not None and "RV" in model.convention:
             warning = short_axis_warning(image.GetDimensions(), affine_of_volume_node(volume))
         self.ui.volumeWarningLabel.text = warning
         self.ui.volumeWarningLabel.visible = bool(warning)
@@ -158,6 +172,7 @@ class SegmentSection(Section):
                 *(chosen.inputVolume, chosen.model, chosen.device),
                 turns=chosen.turns or None,
                 cleanUp=chosen.cleanUp,
+                doubt=chosen.doubt and not self._noDoubtText(),
                 wholeCine=chosen.wholeCine,
             )
         except CardiacSegError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import Event, error_text, read_events
+from CardiacSegLib.jobs.owned_folders import make_owned_folder
 from CardiacSegLib.jobs.processes import death_text, end_process, engine_command, start_process, text_of
 
 _POLL_SECONDS = 0.02
@@ -53,7 +53,7 @@ class WorkerClient:
         self.convention: Mapping[str, int] = CANONICAL
         self._command = list(command) if command else worker_command()
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="CardiacSeg-"))
+        self._folder = make_owned_folder()
         self._job: Path | None = None
         self._folder_count = 0
         self._offset = 0
@@ -91,6 +91,14 @@ class WorkerClient:
         return self._has_loaded
 
     @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What made the labels of the finished job, as :class:`CardiacSegLib.inference.provenance.Provenance` tells it.
+
+        {} where no job is finished.
+        """
+        return (self._outcome or {}).get("provenance", {})
+
+    @property
     def log(self) -> str:
         """All that the worker printed during the last job, or before the first."""
         folders = [self._folder, *(folder for folder in (self._warm_up, self._job) if folder)]
@@ -118,6 +126,7 @@ class WorkerClient:
         device: str | None = None,
         turns: int | None = None,
         cleanup: bool = True,
+        doubt: bool = False,
     ) -> Path:
         """Ask for a segmentation and return at once.
 
@@ -128,6 +137,7 @@ class WorkerClient:
             device: that of the client where None.
             turns: over how many turned copies of the image to average, 1 or 8; what the model says where None.
             cleanup: whether to keep one piece of each structure and to fill its holes.
+            doubt: whether to ask, too, how sure the model is; see :meth:`doubt`.
 
         Returns:
             The folder of the job.
@@ -135,7 +145,7 @@ class WorkerClient:
         Raises:
             CardiacSegError: where a job is under way or the worker cannot be started.
         """
-        for _ in self.submit_in_pieces(array, affine, model, device, turns, cleanup):
+        for _ in self.submit_in_pieces(array, affine, model, device, turns, cleanup, doubt):
             pass
         return self._job
 
@@ -147,6 +157,7 @@ class WorkerClient:
         device: str | None = None,
         turns: int | None = None,
         cleanup: bool = True,
+        doubt: bool = False,
     ) -> Iterator[float]:
         """As :meth:`submit`, with the share of the image that is written: a panel lives on in between."""
         if self.is_busy:
@@ -157,7 +168,7 @@ class WorkerClient:
         job = self._new_folder("job")
         yield from _write_array(job / "image.npy", np.asarray(array))
         np.save(job / "affine.npy", np.asarray(affine, float))
-        chosen = {**self._chosen(model, device), "turns": turns, "cleanup": cleanup}
+        chosen = {**self._chosen(model, device), "turns": turns, "cleanup": cleanup, "doubt": doubt}
         self._request, self._sendings = {"request": "segment", "folder": str(job), **chosen}, 1
         self._send(self._request)
         self._job, self._offset, self._outcome = job, 0, None
@@ -194,12 +205,30 @@ class WorkerClient:
         Raises:
             CardiacSegError: where the job failed, with its reason, or is not finished.
         """
+        outcome = self._finished()
+        self.convention = outcome["convention"]
+        return np.load(self._job / outcome["file"], allow_pickle=False)
+
+    def doubt(self) -> tuple[np.ndarray, list[dict[str, Any]]] | None:
+        """How sure the model is of the labels of the finished job; None where the job did not ask for it.
+
+        Returns:
+            float32 of the shape of the image, 0 where the model is sure and 1 where it knows nothing; and for each
+            frame, the one of a volume included, what :meth:`CardiacSegLib.inference.doubt.Doubt.fields` says.
+
+        Raises:
+            CardiacSegError: as :meth:`labels`.
+        """
+        told = self._finished().get("doubt")
+        return None if told is None else (np.load(self._job / told["file"], allow_pickle=False), told["frames"])
+
+    def _finished(self) -> Event:
+        """What the worker said at the end of the job."""
         if self._job is None or self._outcome is None:
             raise CardiacSegError("there is no finished segmentation; submit one and wait for it")
         if self._outcome["event"] == "error":
             raise CardiacSegError(error_text(self._outcome))
-        self.convention = self._outcome["convention"]
-        return np.load(self._job / self._outcome["file"], allow_pickle=False)
+        return self._outcome
 
     def wait(self, timeout: float | None = None) -> np.ndarray:
         """Wait for the job and return its labels as :meth:`labels` does.

@@ -11,10 +11,28 @@ import numpy as np
 from CardiacSegLib.files import replacing
 
 if TYPE_CHECKING:
+    from CardiacSegLib.bundles import Bundle
     from CardiacSegLib.inference.doubt import Predictor
 
 #: In a job's folder: float32 of the shape of the image, 0 where the model is sure and 1 where it knows nothing.
 DOUBT = "doubt.npy"
+
+
+def no_doubt_text(bundle: Bundle, turns: int | None = None) -> str:
+    """Why a model cannot tell how sure it is, in words for people; "" where it can.
+
+    It can where it has several answers to compare: those of its members, or of turned copies of the image.
+
+    Args:
+        bundle: the model.
+        turns: over how many turned copies to average; what the model says where None.
+    """
+    if len(bundle.network.get("members", ())) > 1 or (turns or bundle.turns) > 1:
+        return ""
+    remedy = "choose eight turned copies under Accuracy"
+    if bundle.turns == 1:
+        remedy = "choose an ensemble, or eight turned copies under Accuracy if it has seen turned images"
+    return f"{bundle.name} gives a single answer, with no other to compare it with; {remedy}"
 
 
 def segment_with_doubt_into(
@@ -45,5 +63,5 @@ def segment_with_doubt_into(
     calibration = read_calibration(read_metadata(find_bundle(model).folder))
     labels, doubt, found = segment_with_doubt(segmenter, array, affine, progress, calibration)
     with replacing(folder / DOUBT) as partial:
-        np.save(partial, doubt)
+        np.save(partial, np.asfortranarray(doubt))  # a frame in one piece: it is taken frame by frame
     return labels, {"file": DOUBT, "frames": [one.fields() for one in found]}

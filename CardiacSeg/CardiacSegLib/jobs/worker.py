@@ -1,15 +1,17 @@
 """The process that segments: ``python -m CardiacSegLib.jobs.worker``.
 
-It reads requests from its standard input, one JSON object a line, and ends at the end of it. A request names a job's
-folder; to be segmented, that holds ``image.npy`` (I, J, K) or (I, J, K, T) and ``affine.npy`` (4, 4)::
+It reads requests from its standard input, one JSON object a line, and ends at the end of it, or in the middle of its
+work a second after the process that started it is gone. A request names a job's folder; to be segmented, that holds
+``image.npy`` (I, J, K) or (I, J, K, T) and ``affine.npy`` (4, 4)::
 
     {"request": "segment", "folder": "…", "model": "short-axis-cine", "device": "auto", "turns": null, "cleanup": true}
     {"request": "load", "folder": "…", "model": "short-axis-cine", "device": "auto"}
 
 ``turns`` (null for what the model says) and ``cleanup`` may be missing; ``load`` only loads. Into the folder go
 ``labels.npy``, ``events.jsonl`` and, as ``log.txt``, all that is printed meanwhile; the result event says by what the
-image was labeled (``how``). A model stays loaded for the requests that follow. A request that fails ends in an error
-event; the worker then waits for the next.
+image was labeled (``how``). With ``"doubt": true`` the result event says under ``doubt`` how sure the model is, as
+:func:`CardiacSegLib.jobs.doubts.segment_with_doubt_into` tells it. A model stays loaded for the requests that follow.
+A request that fails ends in an error event; the worker then waits for the next.
 
 The memory of a model is given back by ending: a worker that is asked nothing for ten minutes exits with code 0.
 """
@@ -22,17 +24,22 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
+from CardiacSegLib.jobs.doubts import segment_with_doubt_into
 from CardiacSegLib.jobs.events import EventWriter
+from CardiacSegLib.jobs.privacy import keep_home_out_of_logs
+from CardiacSegLib.jobs.processes import end_with_starter
+
+if TYPE_CHECKING:
+    from CardiacSegLib.inference.provenance import Provenance
 
 
 class Segmenter(Protocol):
@@ -40,9 +47,14 @@ class Segmenter(Protocol):
 
     convention: Mapping[str, int]
     how: str
+    provenance: Provenance
 
     def segment(self, array: np.ndarray, affine: np.ndarray, progress: Callable[[float], None]) -> np.ndarray:
         """Labels, uint8 of the shape of ``array``; ``progress`` is called with the share that is done."""
+        ...
+
+    def predict(self, volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of a volume (I, J, K), and the probabilities (C, I, J, K) that they come from."""
         ...
 
     def with_options(self, turns: int | None, cleanup: bool) -> Segmenter:
@@ -132,14 +144,15 @@ def _answer(request: Mapping[str, Any], load: Loader) -> None:
                     f"the worker knows no request '{request['request']}'; ask it to 'segment' or to 'load'"
                 )
         except Exception as exception:
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
             events.error(exception)
 
 
 def _load(request: Mapping[str, Any], load: Loader, events: EventWriter) -> None:
     started = time.perf_counter()
     segmenter = _loaded_segmenter(request, load, events)
-    events.result(how=segmenter.how, seconds=time.perf_counter() - started)
+    made = segmenter.provenance.timed(time.perf_counter() - started)
+    events.result(how=segmenter.how, seconds=made.seconds, provenance=made.fields())
 
 
 def _loaded_segmenter(request: Mapping[str, Any], load: Loader, events: EventWriter) -> Segmenter:
@@ -157,11 +170,16 @@ def _segment(folder: Path, request: Mapping[str, Any], load: Loader, events: Eve
     events.stage("segment", "Segmenting")
     array = np.load(folder / "image.npy", allow_pickle=False)
     affine = np.load(folder / "affine.npy", allow_pickle=False)
-    labels = segmenter.segment(array, affine, _progress_from_now(events))
+    progress, more = _progress_from_now(events), {}
+    if request.get("doubt"):
+        labels, more["doubt"] = segment_with_doubt_into(folder, segmenter, request["model"], array, affine, progress)
+    else:
+        labels = segmenter.segment(array, affine, progress)
     with replacing(folder / "labels.npy") as partial:
         np.save(partial, labels)
-    seconds = time.perf_counter() - started
-    events.result(file="labels.npy", convention=segmenter.convention, how=segmenter.how, seconds=seconds)
+    made = segmenter.provenance.timed(time.perf_counter() - started)
+    more |= {"seconds": made.seconds, "provenance": made.fields()}
+    events.result(file="labels.npy", convention=segmenter.convention, how=segmenter.how, **more)
 
 
 def _progress_from_now(events: EventWriter) -> Callable[[float], None]:
@@ -195,9 +213,12 @@ def _output_to(path: Path) -> Iterator[None]:
 
 def main() -> None:
     """Serve the requests of the standard input."""
+    keep_home_out_of_logs()
     parser = argparse.ArgumentParser(description="Answer requests to segment, one JSON object a line.")
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help="end after so long without a request")
-    serve(sys.stdin, idle_seconds=parser.parse_args().idle_seconds)
+    options = parser.parse_args()
+    end_with_starter()
+    serve(sys.stdin, idle_seconds=options.idle_seconds)
 
 
 if __name__ == "__main__":

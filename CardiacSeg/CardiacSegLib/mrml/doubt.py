@@ -2,7 +2,8 @@
 
 The volume belongs to the image's volume node, which refers to it, and keeps what is known beside it, so that all of it
 is there again when the scene is opened again. It is hidden until it is asked for: it then lies over the image as the
-foreground of the slice views, clear where the model is sure.
+foreground of the slice views, clear where the model is sure. For a cine it shows the frame that the image shows, see
+:mod:`CardiacSegLib.mrml.doubt_sequences`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import slicer
 import vtk
 
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.browsers import browser_of, sequence_of_proxy
 from CardiacSegLib.mrml.pictures import PICTURE_VIEW
+from CardiacSegLib.mrml.sequences import shown_frame
 from CardiacSegLib.mrml.volumes import add_volume_node, affine_of_volume_node, image_data
 
 #: How far the doubt covers the image where it is shown.
 OPACITY = 0.7
 
-_ROLE = "CardiacSeg.Doubt"
+#: From an image to its doubt; and, as an attribute of that or of its sequence, what else is known.
+DOUBT_ROLE = "CardiacSeg.Doubt"
+_SEGMENTATION_ROLE = "CardiacSeg.DoubtOf"
 _COLORS = "CardiacSeg doubt"
 #: From sure to unsure: red, green, blue, and how much of the image is covered.
 _RAMP = ((0.0, (0.2, 0.0, 0.3, 0.0)), (0.08, (0.4, 0.05, 0.4, 0.0)), (0.35, (0.85, 0.25, 0.3, 0.75)))
@@ -43,7 +48,10 @@ class SliceToCheck(NamedTuple):
 
 
 def set_doubt(
-    volume_node: slicer.vtkMRMLScalarVolumeNode, doubt: np.ndarray, fields: Mapping[str, Any]
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    doubt: np.ndarray,
+    fields: Mapping[str, Any],
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """Give an image the doubt of its segmentation; that of an earlier one is replaced, and stays shown or hidden.
 
@@ -51,6 +59,7 @@ def set_doubt(
         volume_node: of the image, in a scene.
         doubt: (I, J, K) on the image's grid, 0 to 1.
         fields: what else is known, as :meth:`CardiacSegLib.inference.doubt.Doubt.fields` says it.
+        segmentation_node: of which it is the doubt; of any of the image where None.
 
     Returns:
         The node of the doubt.
@@ -64,28 +73,49 @@ def set_doubt(
             f"volume '{volume_node.GetName()}': has the shape {tuple(shape)}, its doubt {tuple(doubt.shape)}; segment "
             "the volume again"
         )
-    doubt = np.asarray(doubt, np.float32)
-    node = doubt_node(volume_node)
+    node, shown = doubt_node(volume_node), is_doubt_shown(volume_node)
+    if node is not None and sequence_of_proxy(node) is not None:
+        remove_doubt(volume_node)
+        node = None
     if node is None:
-        node = _new_node(volume_node, doubt)
+        node = add_doubt_node(volume_node, doubt, segmentation_node)
+        show_doubt(volume_node, shown)
     else:
-        image_data(doubt, node.GetImageData())
+        image_data(np.asarray(doubt, np.float32), node.GetImageData())
         node.GetImageData().Modified()
         node.Modified()
-    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    node.SetAttribute(_ROLE, json.dumps(fields))
+        _belong(node, volume_node, segmentation_node)
+    node.SetAttribute(DOUBT_ROLE, json.dumps(fields))
+    volume_node.Modified()  # for who follows it
     return node
 
 
-def _new_node(volume_node: slicer.vtkMRMLScalarVolumeNode, doubt: np.ndarray) -> slicer.vtkMRMLScalarVolumeNode:
-    scene = volume_node.GetScene()
+def add_doubt_node(
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    doubt: np.ndarray,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """A volume that shows the doubt of an image that has none; what else is known is not yet said."""
+    scene, doubt = volume_node.GetScene(), np.asarray(doubt, np.float32)
     node = add_volume_node(scene, doubt, affine_of_volume_node(volume_node), f"{volume_node.GetName()} doubt")
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(_color_node(scene).GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0.0, 1.0)
-    volume_node.SetNodeReferenceID(_ROLE, node.GetID())
+    _belong(node, volume_node, segmentation_node)
+    volume_node.SetNodeReferenceID(DOUBT_ROLE, node.GetID())
     return node
+
+
+def _belong(
+    node: slicer.vtkMRMLScalarVolumeNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
+) -> None:
+    """Let a doubt move with its image, and know its segmentation."""
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    known = None if segmentation_node is None else segmentation_node.GetID()
+    node.SetNodeReferenceID(_SEGMENTATION_ROLE, known)
 
 
 def _color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
@@ -107,15 +137,33 @@ def _color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
 
 def doubt_node(volume_node: slicer.vtkMRMLVolumeNode | None) -> slicer.vtkMRMLScalarVolumeNode | None:
     """The doubt that belongs to an image; None where there is none."""
-    return None if volume_node is None else volume_node.GetNodeReference(_ROLE)
+    return None if volume_node is None else volume_node.GetNodeReference(DOUBT_ROLE)
+
+
+def has_doubt(
+    volume_node: slicer.vtkMRMLVolumeNode | None, segmentation_node: slicer.vtkMRMLSegmentationNode | None
+) -> bool:
+    """Whether an image has a doubt, and that of this segmentation; another one of the same image has none."""
+    node = doubt_node(volume_node)
+    if node is None:
+        return False
+    return node.GetNodeReferenceID(_SEGMENTATION_ROLE) is None or (
+        segmentation_node is not None and node.GetNodeReference(_SEGMENTATION_ROLE) is segmentation_node
+    )
 
 
 def remove_doubt(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Remove the doubt of an image, where there is one: its labels were made anew without."""
+    """Remove the doubt of an image, where there is one, of all frames of a cine: its labels were made anew."""
     node = doubt_node(volume_node)
-    if node is not None:
-        show_doubt(volume_node, False)
-        volume_node.GetScene().RemoveNode(node)
+    if node is None:
+        return
+    show_doubt(volume_node, False)
+    sequence = sequence_of_proxy(node)
+    if sequence is not None:
+        browser_of(sequence).RemoveSynchronizedSequenceNode(sequence.GetID())
+    for one in (sequence, node.GetDisplayNode(), node):
+        if one is not None:
+            volume_node.GetScene().RemoveNode(one)
 
 
 def expected_dice(volume_node: slicer.vtkMRMLVolumeNode | None) -> dict[str, float | None]:
@@ -136,37 +184,73 @@ def slices_to_check(volume_node: slicer.vtkMRMLVolumeNode | None) -> list[SliceT
         return []
 
 
-def _fields(volume_node: slicer.vtkMRMLVolumeNode | None) -> dict[str, Any]:
-    node = doubt_node(volume_node)
+def least_sure_frame(volume_node: slicer.vtkMRMLVolumeNode | None) -> int | None:
+    """The frame, counted from 0, of which least Dice is to be expected; None of an image that is no cine."""
+    told = _told(volume_node)
+    if not isinstance(told, list) or not told:
+        return None
+    means = [_mean_dice(fields) for fields in told]
+    return means.index(min(means))
+
+
+def _mean_dice(fields: Any) -> float:
+    """Over the structures, 0 of one that was not found; 1 where nothing is known."""
     try:
-        fields = json.loads(node.GetAttribute(_ROLE) or "{}") if node is not None else {}
+        dice = [float(one or 0.0) for one in fields["predicted_dice"].values()]
+        return sum(dice) / len(dice)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+        return 1.0
+
+
+def _fields(volume_node: slicer.vtkMRMLVolumeNode | None) -> dict[str, Any]:
+    """What is known beside the doubt of an image; of a cine in the frame that is shown."""
+    told = _told(volume_node)
+    if isinstance(told, list):
+        frame = shown_frame(sequence_of_proxy(doubt_node(volume_node)))
+        told = told[frame] if frame is not None and frame < len(told) else {}
+    return told if isinstance(told, dict) else {}
+
+
+def _told(volume_node: slicer.vtkMRMLVolumeNode | None) -> Any:
+    """What was written beside the doubt of an image: fields, or for a cine those of each frame."""
+    node = doubt_node(volume_node)
+    if node is None:
+        return {}
+    sequence = sequence_of_proxy(node)
+    try:
+        told = json.loads((sequence or node).GetAttribute(DOUBT_ROLE) or "{}")
     except ValueError:
         return {}
-    return fields if isinstance(fields, dict) else {}
+    return told if isinstance(told, list if sequence is not None else dict) else {}
 
 
 def show_doubt(volume_node: slicer.vtkMRMLScalarVolumeNode, shown: bool, opacity: float = OPACITY) -> None:
     """Lay the doubt of an image over it, or take it away, in every slice view that shows the image.
+
+    The doubt of another image does not stay over this one in any case.
 
     Args:
         volume_node: of the image.
         shown: whether the doubt is seen.
         opacity: how far it covers the image where the model is least sure, 0 to 1.
     """
-    node = doubt_node(volume_node)
-    if node is None:
-        return
-    for view in _views(volume_node.GetScene()):
+    node, scene = doubt_node(volume_node), volume_node.GetScene()
+    for view in _views(scene):
         over_image = view.GetBackgroundVolumeID() == volume_node.GetID()
-        is_ours = view.GetForegroundVolumeID() == node.GetID()
+        foreground = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
         modifying = view.StartModify()
-        if shown and over_image:
+        if shown and over_image and node is not None:
             view.SetForegroundVolumeID(node.GetID())
             view.SetForegroundOpacity(opacity)
-        elif is_ours:
+        elif foreground is not None and (foreground is node or (over_image and _is_doubt(foreground))):
             view.SetForegroundVolumeID(None)
             view.SetForegroundOpacity(0.0)
         view.EndModify(modifying)
+
+
+def _is_doubt(node: slicer.vtkMRMLNode) -> bool:
+    told_by = sequence_of_proxy(node) or node  # attributes of what shows a frame go with each frame
+    return told_by.GetAttribute(DOUBT_ROLE) is not None
 
 
 def is_doubt_shown(volume_node: slicer.vtkMRMLVolumeNode | None) -> bool:

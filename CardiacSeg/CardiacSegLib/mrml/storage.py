@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import slicer
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
+from CardiacSegLib.jobs.owned_folders import owned_folder
 from CardiacSegLib.mrml.segmentation_sequences import update_results
 
 
@@ -115,8 +115,8 @@ def save_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".mrb":
         raise CardiacSegError(f"{path} does not end in .mrb; name the file of a scene so")
-    with replacing(path) as partial, TemporaryDirectory(prefix="CardiacSeg-") as folder, _cached(scene):
-        file = Path(folder, path.name)  # what is in it is named after it
+    with replacing(path) as partial, owned_folder() as folder, _cached(scene):
+        file = folder / path.name  # what is in it is named after it
         if not scene.WriteToMRB(str(file)):
             raise CardiacSegError(f"{path}: cannot be written; check that its disk is not full")
         shutil.copyfile(file, partial)
@@ -150,8 +150,9 @@ def _cached(scene: slicer.vtkMRMLScene) -> Iterator[None]:
         return
     cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
     manager.SetCacheManager(cache)
-    with TemporaryDirectory(prefix="CardiacSeg-") as folder:
-        cache.SetRemoteCacheDirectory(folder)
+    with owned_folder() as folder:
+        (folder / "cache").mkdir()  # VTK takes none that is not empty
+        cache.SetRemoteCacheDirectory(str(folder / "cache"))
         scene.SetCacheManager(cache)
         scene.SetDataIOManager(manager)
         try:
