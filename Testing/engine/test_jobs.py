@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from CardiacSegLib.anatomy import ACDC, CANONICAL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.client import WorkerClient, worker_command
+from CardiacSegLib.jobs.doubts import no_doubt_text
 from CardiacSegLib.jobs.events import EventWriter, lines_beside_events, read_events
 from CardiacSegLib.jobs.processes import engine_environment
 
@@ -25,11 +27,12 @@ CHEAP_WORKER = """
 import os, subprocess, sys, time
 import numpy as np
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.inference.provenance import Provenance
 from CardiacSegLib.jobs.worker import serve
 
 class Cheap:
     convention = {"LV": 1, "MYO": 2, "RV": 3}
-    how = "by hand, a single pass"
+    how, provenance = "by hand, a single pass", Provenance()
 
     def __init__(self, model, device):
         print("loading", model, "on", device)
@@ -62,6 +65,12 @@ class Cheap:
             time.sleep(0.6)
         progress(1.0)
         return (array > affine[0, 3]).astype(np.uint8)
+
+    def predict(self, volume, affine):
+        labels = self.segment(volume, affine, lambda done: None)
+        probabilities = np.full((4, *volume.shape), 0.1, np.float32)
+        np.put_along_axis(probabilities, labels[None].astype(np.intp), 0.7, axis=0)
+        return labels, probabilities
 
 serve(sys.stdin, Cheap, float(sys.argv[1]) if sys.argv[1:] else None)
 """
@@ -218,6 +227,25 @@ class TestWorker:
         assert "turns 8 cleanup False" in a_client.log
         a_client.segment(IMAGE, AFFINE)
         assert "turns" not in a_client.log
+
+    def test_it_tells_how_sure_the_model_is_where_that_is_asked(self, a_client, a_bundle):
+        a_client.submit(IMAGE, AFFINE, model=a_bundle.folder, doubt=True)
+        np.testing.assert_array_equal(a_client.wait(), LABELS)
+        doubt, (fields,) = a_client.doubt()
+        assert doubt.shape == IMAGE.shape
+        assert ((doubt > 0.5) & (doubt < 1)).all()
+        assert 0.5 < fields["predicted_dice"]["LV"] < 1
+        assert fields["predicted_dice"]["RV"] is None
+        a_client.segment(IMAGE, AFFINE)
+        assert a_client.doubt() is None
+
+    def test_it_tells_how_sure_the_model_is_of_each_frame_of_a_cine(self, a_client, a_bundle):
+        cine = np.stack([IMAGE, IMAGE[::-1], IMAGE], axis=-1)
+        a_client.submit(cine, AFFINE, model=a_bundle.folder, doubt=True)
+        assert a_client.wait().shape == cine.shape
+        doubt, fields = a_client.doubt()
+        assert doubt.shape == cine.shape
+        assert [frame["predicted_dice"]["LV"] > 0.5 for frame in fields] == [True] * 3
 
     def test_an_array_of_any_layout_is_segmented(self, a_client):
         np.testing.assert_array_equal(a_client.segment(IMAGE.T[::-1], AFFINE), LABELS.T[::-1])
@@ -407,6 +435,21 @@ def test_a_client_takes_the_numbering_of_the_model(tmp_path):
     with WorkerClient(command=[sys.executable, str(script)]) as client:
         client.segment(IMAGE, AFFINE)
         assert client.convention == ACDC
+
+
+class TestWhyThereIsNoDoubt:
+    """One network that looks once has nothing to compare its answer with."""
+
+    def test_is_told_of_a_single_pass_and_not_of_turned_copies(self, a_bundle):
+        assert a_bundle.turns == 1
+        assert "choose an ensemble" in no_doubt_text(a_bundle)
+        assert no_doubt_text(a_bundle, 8) == ""
+        by_itself = replace(a_bundle, turns=8)
+        assert no_doubt_text(by_itself) == ""
+        assert no_doubt_text(by_itself, 1).endswith("choose eight turned copies under Accuracy")
+
+    def test_is_not_told_of_an_ensemble(self, a_bundle):
+        assert no_doubt_text(replace(a_bundle, network={"members": [{}, {}]}), 1) == ""
 
 
 def test_the_engine_has_the_options_that_the_worker_passes_on(a_segmenter, a_phantom_image):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from CardiacSegLib.bundles import Bundle
 from CardiacSegLib.cli import main
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import read_events
@@ -127,6 +128,7 @@ class TestARunThatIsKilled:
             resume(folder, Listener())
             assert_same_weights(folder, an_unbroken_run)
 
+    @pytest.mark.long
     def test_goes_on_by_the_command(self, a_config, tmp_path, monkeypatch, capsys):
         with monkeypatch.context() as context:
             stop_at_step(9, context, KeyboardInterrupt())
@@ -153,6 +155,27 @@ class TestARunThatIsKilled:
         bundle = resume(tmp_path / "run", Listener())
         assert bundle.card.is_file()
         assert_same_weights(tmp_path / "run", an_unbroken_run)
+
+    def test_while_it_was_scored_once_more_has_its_earlier_bundle_and_all_that_it_said(
+        self, a_config, tmp_path, monkeypatch
+    ):
+        folder = tmp_path / "run"
+        bundle = train(replace(a_config, epochs=1, validations=1), folder, Listener())
+        with (folder / "events.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write('{"event": "progress", "fra')
+        with monkeypatch.context() as context:
+            context.setattr(run_module, "score_cases", self.interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                resume(folder, Listener(), {"epochs": 2})
+        assert Bundle.read(bundle.folder) == bundle
+        assert bundle.load_network() is not None
+        assert not list(folder.glob("bundle-*"))
+        events, _ = read_events(folder / "events.jsonl")
+        again = [event["event"] for event in events].index("result") + 1
+        assert [event.get("name") for event in events[again : again + 2]] == ["read", "resume"]
+
+    def interrupted(self, *_: object) -> None:
+        raise KeyboardInterrupt
 
 
 class TestARunThatGoesOn:
@@ -188,6 +211,7 @@ class TestARunThatGoesOn:
 
 
 class TestWhatGoesWrong:
+    @pytest.mark.long
     def test_a_folder_of_data_that_vanished_is_named_and_can_be_given_again(self, a_config, tmp_path, monkeypatch):
         data = tmp_path / "data"
         shutil.copytree(a_config.dataset, data)
@@ -210,6 +234,7 @@ class TestWhatGoesWrong:
         events, _ = read_events(tmp_path / "run" / "events.jsonl")
         assert events[-1]["event"] == "error"
 
+    @pytest.mark.long
     def test_a_loss_that_is_no_number_names_the_cases_and_spoils_no_weights(self, a_config, tmp_path, monkeypatch):
         with monkeypatch.context() as context:
             whole = run_module.load_store
@@ -272,6 +297,7 @@ class TestEarlyStopping:
         step = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]["step"]
         assert step <= 4 * 5
 
+    @pytest.mark.long
     def test_may_keep_the_best_weights(self, a_config, tmp_path):
         bundle = train(replace(a_config, keep="best"), tmp_path / "run", Listener())
         best = Checkpoints(tmp_path / "run" / "checkpoints").load_best()

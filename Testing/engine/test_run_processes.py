@@ -29,7 +29,7 @@ from listening import Listener
 STEPS = 24
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -134,6 +134,7 @@ class TestACommand:
 
 
 class TestARun:
+    @pytest.mark.long
     def test_outlives_who_started_it_stops_and_goes_on_to_the_weights_of_an_unbroken_one(
         self, options, an_unbroken_run, tmp_path
     ):

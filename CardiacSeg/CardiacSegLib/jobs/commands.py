@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from CardiacSegLib.files import make_folder
 from CardiacSegLib.jobs.events import Event, EventFile, error_text, lines_beside_events
+from CardiacSegLib.jobs.owned_folders import make_owned_folder
 from CardiacSegLib.jobs.processes import death_text, end_process, engine_command, start_process, text_of
 
 _CLOSING_SECONDS = 2.0
@@ -45,7 +45,7 @@ class EngineCommand:
         Raises:
             CardiacSegError: where the process cannot be started or the folder cannot be written to.
         """
-        chosen = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="CardiacSeg-"))
+        chosen = Path(folder) if folder else make_owned_folder()
         make_folder(chosen)
         command = engine_command("cli", *map(str, arguments), "--events")
         process = start_process(command, chosen / "log.txt", chosen / "events.jsonl")

@@ -1,7 +1,7 @@
 """Processes of the engine: how one is started, how it is ended with all that it started, how it is recognized later.
 
-Nothing here waits for long and nothing runs beside the caller. psutil is imported where it is used: in Slicer it may
-be missing until the first installation, and then the system's own means have to do.
+Nothing here waits for long, and nothing runs beside who starts a process. psutil is imported where it is used: in
+Slicer it may be missing until the first installation, and then the system's own means have to do.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
@@ -29,6 +30,9 @@ _LAST_LINES = 5
 _PATIENCE = 0.05
 #: The system says when a process began relative to its own start, which moves a little as its clock is set.
 _SAME_START = 2.0
+
+#: Tells a process who started it.
+_STARTED_BY = "CARDIACSEG_STARTED_BY"
 
 _ending: list[subprocess.Popen[bytes]] = []
 
@@ -51,7 +55,34 @@ def engine_environment() -> dict[str, str]:
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["PYTHONIOENCODING"] = "utf-8"
     environment["PYTHONUNBUFFERED"] = "1"
+    environment[_STARTED_BY] = str(os.getpid())
     return environment
+
+
+def end_with_starter(look_every: float = 1.0) -> None:
+    """End this process soon after the one that started it is gone, however: killed, crashed, or just over.
+
+    For what nobody waits for then. The end of the standard input tells the same, but only to who reads it, and not in
+    the middle of a long piece of work. Where nothing says who started this process, or psutil is missing, it goes on.
+
+    Args:
+        look_every: seconds between two looks.
+    """
+    psutil, pid = psutil_or_none(), os.environ.get(_STARTED_BY, "")
+    if psutil is None or not pid.isdigit():
+        return
+    try:
+        # Not the parent: Slicer's Python has its launcher for one, which does not end with Slicer.
+        starter = ProcessMark(int(pid), psutil.Process(int(pid)).create_time(), socket.gethostname())
+    except psutil.NoSuchProcess:
+        os._exit(0)
+    threading.Thread(target=_end_after, args=(starter, look_every), daemon=True).start()
+
+
+def _end_after(starter: ProcessMark, look_every: float) -> None:
+    while starter.is_alive() is not False:
+        time.sleep(look_every)
+    os._exit(0)
 
 
 def start_process(
@@ -70,11 +101,10 @@ def start_process(
         CardiacSegError: where it cannot be started or a file cannot be written.
     """
     collect_ended()
-    mode = "ab" if append else "wb"
     try:
         with ExitStack() as files:
-            error_stream = files.enter_context(log.open(mode))
-            stream = files.enter_context(output.open(mode)) if output else error_stream
+            error_stream = files.enter_context(_opened(log, append))
+            stream = files.enter_context(_opened(output, append)) if output else error_stream
             return subprocess.Popen(
                 list(command),
                 stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
@@ -86,6 +116,12 @@ def start_process(
             )
     except OSError as error:
         raise CardiacSegError(f"{command[0]} cannot be started: {error}; check the installation") from error
+
+
+def _opened(path: Path, append: bool) -> BinaryIO:
+    if not append:
+        path.write_bytes(b"")
+    return path.open("ab")  # of two processes with the same log none writes over what the other said
 
 
 def end_process(process: subprocess.Popen[bytes], patience: float = _PATIENCE) -> None:
@@ -117,7 +153,7 @@ def collect_ended() -> None:
 
 def kill_tree(pid: int) -> None:
     """Kill a process and all that it started, without waiting for their ends."""
-    psutil = _psutil()
+    psutil = psutil_or_none()
     if psutil is None and sys.platform == "win32":
         command = ["taskkill", "/F", "/T", "/PID", str(pid)]
         subprocess.run(command, capture_output=True, check=False, creationflags=subprocess.CREATE_NO_WINDOW)
@@ -140,8 +176,8 @@ def _family(psutil: Any, pid: int) -> list[Any]:
         return []
 
 
-def _psutil() -> Any:
-    """The library, or None where it is not installed."""
+def psutil_or_none() -> Any:
+    """The library; None where it is not installed, as in a Slicer before the first installation."""
     try:
         return importlib.import_module("psutil")
     except ImportError:
@@ -187,7 +223,7 @@ class ProcessMark:
     @classmethod
     def of_this_process(cls) -> ProcessMark:
         """The process that asks."""
-        psutil = _psutil()
+        psutil = psutil_or_none()
         started = psutil.Process().create_time() if psutil else time.time()
         return cls(os.getpid(), started, socket.gethostname())
 
@@ -198,7 +234,7 @@ class ProcessMark:
 
     def is_alive(self) -> bool | None:
         """Whether the process runs; None where this cannot be known: on another computer, or without psutil."""
-        psutil = _psutil()
+        psutil = psutil_or_none()
         if not self.is_here or psutil is None:
             return None
         try:

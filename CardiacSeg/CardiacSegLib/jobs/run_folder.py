@@ -1,6 +1,7 @@
 """The folder of a training run as processes share it: which process works in it, and that it is asked to stop.
 
 ``process.json`` names the process that works in the folder, for as long as it does; the file ``stop`` asks it to stop.
+``process.lock`` is there for the moment in which a process says that it is the one.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ EVENTS = "events.jsonl"
 LOG = "log.txt"
 PROCESS = "process.json"
 STOP = "stop"
+_LOCK = "process.lock"
 
 #: A run on another computer counts as alive until its folder has been still for so many seconds: longer than reading
 #: or scoring many cases takes between two events, shorter than a person waits.
 QUIET_SECONDS = 600.0
+#: The lock is held for milliseconds; who waits longer has a disk that keeps no locks.
+_MOST_WAITING = 20.0
 
 
 @contextmanager
@@ -30,20 +34,41 @@ def claimed(run: Path) -> Iterator[None]:
     Raises:
         CardiacSegError: where another one does.
     """
-    file = run / PROCESS
-    other, mark = ProcessMark.read(file), ProcessMark.of_this_process()
-    if other and other != mark and is_at_work(run, other):
-        raise CardiacSegError(
-            f"{run}: process {other.pid} on {other.host} is at work in it; stop that one first, or, if it is gone, "
-            f"remove {PROCESS}"
-        )
-    mark.write(file)
+    file, mark = run / PROCESS, ProcessMark.of_this_process()
+    with _one_at_a_time(run):
+        other = ProcessMark.read(file)
+        if other and other != mark and is_at_work(run, other):
+            raise CardiacSegError(
+                f"{run}: process {other.pid} on {other.host} is at work in it; stop that one first, or, if it is "
+                f"gone, remove {PROCESS}"
+            )
+        mark.write(file)
     _forget_stop(run, before=mark.started)
     try:
         yield
     finally:
         if ProcessMark.read(file) == mark:
             file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(run: Path) -> Iterator[None]:
+    """Of two processes that look into a folder at once, let one look and write before the other looks."""
+    from filelock import FileLock  # comes with torch: a process that trains has it
+
+    lock = FileLock(run / _LOCK)
+    try:
+        lock.acquire(timeout=_MOST_WAITING)
+    except OSError as error:
+        raise CardiacSegError(
+            f"{run}: cannot be claimed ({error.strerror or error}); choose a folder on another disk, or remove {_LOCK}"
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps a file that is open
+            (run / _LOCK).unlink()  # while it is held: who waits for it then sees that it is gone, and makes another
+        lock.release()
 
 
 def _forget_stop(run: Path, before: float) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from CardiacSegLib.evaluation.validation import mean_dice, score_cases
 from CardiacSegLib.files import make_folder, remove_partial, replacing
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.inference.model_grid import ModelGrid
+from CardiacSegLib.inference.provenance import Provenance, provenance_of
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.inference.torch_runtime import TorchRuntime
 from CardiacSegLib.jobs.events import EventWriter, Listener, Listeners
@@ -44,6 +47,9 @@ _PROGRESS_SECONDS = 5.0
 #: Mean Dice below which a picture shows noise, whose contours take seconds to draw.
 _READABLE = 0.1
 _SAVE_SECONDS = 120.0
+_BUNDLE = "bundle"
+#: The bundle while it is written and scored, and the one before it while they change places.
+_UNFINISHED, _EARLIER = "bundle-unfinished", "bundle-earlier"
 
 
 def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle | None:
@@ -63,9 +69,13 @@ def train(config: TrainingConfig, run: Path, events: Listener) -> Bundle | None:
             run already.
     """
     config.check()
+    _refuse_another(run)
+    return _start(config, run, events, is_new=True)
+
+
+def _refuse_another(run: Path) -> None:
     if (run / EVENTS).exists():
         raise CardiacSegError(f"{run}: holds a run already; go on with it by --resume, or name another folder")
-    return _start(config, run, events)
 
 
 def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None) -> Bundle | None:
@@ -92,10 +102,10 @@ def resume(run: Path, events: Listener, changes: Mapping[str, Any] | None = None
         )
     config = replace(TrainingConfig.read(run), **changes)
     config.check()
-    return _start(config, run, events)
+    return _start(config, run, events, is_new=False)
 
 
-def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle | None:
+def _start(config: TrainingConfig, run: Path, events: Listener, is_new: bool) -> Bundle | None:
     with join_team(config.device) as (team, device_name):
         device = Device.choose(device_name)
         cases = find_run_cases(config, run)
@@ -104,13 +114,23 @@ def _start(config: TrainingConfig, run: Path, events: Listener) -> Bundle | None
             return _Run(config, run, cases, setup, device, team, Listeners()).go()
         make_folder(run)
         with claimed(run):
+            if is_new:
+                _refuse_another(run)  # one may have come and gone while the cases were being found
+            _remove_unfinished(run)
             remove_partial(run)
             config.write(run)
             write_division(run, cases)
             with (run / EVENTS).open("a", encoding="utf-8") as stream:
+                if not _ends_a_line(run / EVENTS):
+                    stream.write("\n")
                 file = EventWriter(stream)
                 work = _Run(config, run, cases, setup, device, team, Listeners(file, events))
                 return _with_last_word(work, file)
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether what is added to a text file begins a line; a full disk leaves half a line behind."""
+    return path.read_bytes()[-1:] in (b"", b"\n")
 
 
 def _with_last_word(work: _Run, file: EventWriter) -> Bundle | None:
@@ -123,7 +143,7 @@ def _with_last_word(work: _Run, file: EventWriter) -> Bundle | None:
     if bundle is None:
         file.stopped()
     else:
-        file.result(bundle=bundle.folder.name)
+        file.result(bundle=bundle.folder.name, provenance=work.provenance(bundle).fields())
     return bundle
 
 
@@ -167,6 +187,7 @@ class _Run:
         self._started_from: dict[str, Any] | None = None
         self._saved = self._told = time.monotonic()
         self._next_validation = 1
+        self._name, self._seconds = config.name or run.name, 0.0
 
     def go(self) -> Bundle | None:
         """Read, train, and write the bundle; None where the run was asked to stop."""
@@ -301,11 +322,18 @@ class _Run:
         network = trainer.network
         if self._config.keep == "best":
             network.load_state_dict(self._checkpoints.load_best())
-        folder, config = self._run / "bundle", self._config
+        folder, config = self._run / _BUNDLE, self._config
         grid = replace(self._setup.grid, spacing=config.inference_spacing or config.spacing)
         if not self._team.is_first:
             return Bundle(folder, grid, self._cases.convention, self._setup.definition, "")
-        name, definition = config.name or self._run.name, self._setup.definition
+        with _replacing_folder(folder) as unfinished:
+            self._write_bundle(unfinished, trainer, grid)
+        return Bundle.read(folder)
+
+    def _write_bundle(self, folder: Path, trainer: Trainer, grid: ModelGrid) -> None:
+        config, network = self._config, trainer.network
+        name, definition = self._name, self._setup.definition
+        self._seconds = trainer.elapsed()
         bundle = write_bundle(
             *(folder, name, network, definition, grid, self._cases.convention),
             facts=self._facts(trainer),
@@ -321,7 +349,10 @@ class _Run:
         metadata = add_training_facts(bundle, {"validation_dice": rounded(table)})
         with replacing(bundle.card) as card:
             card.write_text(model_card(metadata), encoding="utf-8")
-        return bundle
+
+    def provenance(self, bundle: Bundle) -> Provenance:
+        """What made a model, which is recorded at the end of its run; seconds are those of the training alone."""
+        return replace(provenance_of(bundle, self._device.machine), model=self._name).timed(self._seconds)
 
     def _facts(self, trainer: Trainer) -> dict[str, Any]:
         config, cases = self._config, self._cases
@@ -347,6 +378,36 @@ class _Run:
             **{f"patients_{name}_on": sorted({case.patient for case in side}) for name, side in sides.items()},
             "started_from": self._started_from,
         }
+
+
+def _remove_unfinished(run: Path) -> None:
+    for name in (_UNFINISHED, _EARLIER):
+        shutil.rmtree(run / name, ignore_errors=True)
+
+
+@contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """Write the folder of a bundle under another name; it gets its own, and goes before an earlier one, once whole."""
+    run = folder.parent
+    _remove_unfinished(run)
+    try:
+        yield run / _UNFINISHED
+        _exchange(run / _UNFINISHED, folder, run / _EARLIER)
+    finally:
+        _remove_unfinished(run)
+
+
+def _exchange(new: Path, folder: Path, earlier: Path) -> None:
+    try:
+        if folder.exists():
+            folder.rename(earlier)
+        new.rename(folder)
+    except OSError as error:
+        if earlier.exists():
+            earlier.rename(folder)
+        raise CardiacSegError(
+            f"{folder}: cannot be replaced ({error.strerror or error}); end what uses it and resume the run"
+        ) from error
 
 
 def _card_places(config: TrainingConfig) -> dict[str, str]:
