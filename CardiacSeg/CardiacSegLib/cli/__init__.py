@@ -7,19 +7,22 @@ Exit code 0 means that everything asked for was written; 1 that something was no
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from CardiacSegLib import __version__
-from CardiacSegLib.cli import crossvalidate, dataset, dicom, ensemble, evaluate, models, phantom, segment, train
+from CardiacSegLib.cli import batch, crossvalidate, dataset, dicom, ensemble, evaluate, models, phantom, segment, train
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 
 #: In the order of the help. Each has ``add_parser(commands, common)`` and ``run(options, report)``, the exit code.
-_COMMANDS = (segment, dicom, models, phantom, dataset, evaluate, train, crossvalidate, ensemble)
+_COMMANDS = (segment, batch, dicom, models, phantom, dataset, evaluate, train, crossvalidate, ensemble)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     options = _parser().parse_args(arguments)
     report = Report(options.events)
     try:
@@ -28,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.error(error)
     except KeyboardInterrupt:
         report.error(CardiacSegError("stopped; files written before are whole, nothing is half written"))
+    except OSError as error:  # a name that is too long, a place that may not be looked at
+        report.error(CardiacSegError(f"{error.filename}: {error.strerror}; choose another path"))
     except MemoryError:
         report.error(CardiacSegError("not enough memory; close other programs or give a smaller image"))
     return 1
