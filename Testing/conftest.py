@@ -1,13 +1,22 @@
-"""Where the real cases are, for every test that wants them."""
+"""Where the real cases are, for every test that wants them, and what no test does."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_onnx() -> Iterator[None]:
+    """Writing a network as ONNX takes seconds; the tests of that alone do it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDIACSEG_ONNX", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,6 @@ from CardiacSegLib.training.config import TrainingConfig
 from phantoms import COARSE, write_acdc_patient
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _without_onnx() -> Iterator[None]:
-    """Writing a network as ONNX takes seconds; the tests of that alone do it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CARDIACSEG_ONNX", "0")
-        yield
-
-
 @pytest.fixture(scope="session")
 def a_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A model whose weights are drawn by chance: labels everywhere, so that any slip of geometry shows."""

@@ -45,6 +45,7 @@ def test_a_run_has_one_where_it_is_long_enough_or_asked_for(changes, steps, prog
     assert is_program(network) is program
 
 
+@pytest.mark.long
 def test_without_a_compiler_a_run_goes_layer_by_layer_and_says_why_where_a_program_was_asked_for():
     script = (
         "import torch\n"

@@ -262,6 +262,7 @@ class TestThePicture:
 
 @pytest.mark.data
 class TestRealData:
+    @pytest.mark.long
     def test_of_acdc_is_usable_and_its_two_identical_patients_are_found(self, acdc_training):
         report = examine_dataset(acdc_training)
         assert (report.patients(), len(report.facts), report.unusable()) == (99, 198, [])

@@ -204,7 +204,7 @@ class TestTheTable:
 
     @pytest.mark.parametrize("of", [lambda name: network_definition(name, 1, 4), network_multiple])
     def test_lists_its_names_for_one_that_it_lacks(self, of: Callable[[str], object]):
-        with pytest.raises(CardiacSegError, match="network 'u-net' is not known; choose one of dynunet, unet, "):
+        with pytest.raises(CardiacSegError, match="network 'u-net' is not known; choose one of dynunet, light-unet, "):
             of("u-net")
 
     @pytest.mark.parametrize(
@@ -413,6 +413,7 @@ class TestEncoderWeights:
         }
         assert sum(weight.numel() for weight in colors.parameters()) == weights[NETWORKS[name].encoder]
 
+    @pytest.mark.long
     def test_answer_a_gray_image_as_before(self, name, colors, a_file):
         gray = torch.rand(1, 1, 64, 64)
         for channels in (1, 3, 5):

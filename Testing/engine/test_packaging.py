@@ -72,7 +72,8 @@ def test_every_folder_of_code_is_a_package() -> None:
 def test_the_code_imports_only_what_is_declared() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     required = re.search(r"^dependencies = \[\n(.*?)^\]", pyproject, re.DOTALL | re.MULTILINE)[1]
-    names = {name.lower() for name in re.findall(r'"([\w-]+)', required)}
+    optional = re.search(r"^cluster = \[(.*?)\]", pyproject, re.MULTILINE)[1]
+    names = {name.lower() for name in re.findall(r'"([\w-]+)', required + optional)}
     modules = {"pillow": "PIL", "pynrrd": "nrrd", "scikit-learn": "sklearn", "simpleitk": "SimpleITK"}
     declared = {modules.get(name, name) for name in names}
     imported = set()

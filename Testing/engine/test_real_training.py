@@ -39,6 +39,7 @@ def dice_after(config: TrainingConfig, run: Path) -> dict[str, float]:
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_sunnybrook_is_learned_from_its_dicom_files_and_contours(real_data, tmp_path):
     config = replace(
         A_FEW_STEPS, dataset=str(real_data / "sunnybrook"), folds=2, epochs=60, batch_size=8, spacing=2.5, window=160
@@ -49,6 +50,7 @@ def test_sunnybrook_is_learned_from_its_dicom_files_and_contours(real_data, tmp_
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_png_images_are_learned_from_their_masks(real_data, tmp_path):
     config = replace(
         A_FEW_STEPS, dataset=str(real_data / "png96"), labels=labels_text(ACDC), epochs=12, spacing=1.0, window=96

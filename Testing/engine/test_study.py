@@ -361,6 +361,7 @@ def test_what_does_not_fit_together_is_refused(a_cine: Phantom, arguments: dict[
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_acdc_groups_look_as_their_diagnoses_say(acdc_training: Path) -> None:
     """Reference labels of five patients of a group: dilated hearts eject little, hypertrophic ones have thick walls."""
     phases = defaultdict(dict)
