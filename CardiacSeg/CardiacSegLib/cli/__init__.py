@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         report.error(CardiacSegError("stopped; files written before are whole, nothing is half written"))
     except OSError as error:  # a name that is too long, a place that may not be looked at
-        report.error(CardiacSegError(f"{error.filename}: {error.strerror}; choose another path"))
+        place = f"{error.filename}: " if error.filename else ""
+        report.error(CardiacSegError(f"{place}{error.strerror or error}; choose another path"))
     except MemoryError:
         report.error(CardiacSegError("not enough memory; close other programs or give a smaller image"))
     return 1

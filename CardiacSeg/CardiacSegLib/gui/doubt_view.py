@@ -77,7 +77,10 @@ class DoubtView:
             show_doubt(self._volume, isShown)
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more; the layer stays as it is."""
+        if self._volume is not None:
+            self._volume.RemoveObserver(self._tag)
+            self._volume = None
         self._timer.stop()
 
     def _leave(self) -> None:

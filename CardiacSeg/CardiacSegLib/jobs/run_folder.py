@@ -54,7 +54,7 @@ def claimed(run: Path) -> Iterator[None]:
 @contextmanager
 def _one_at_a_time(run: Path) -> Iterator[None]:
     """Of two processes that look into a folder at once, let one look and write before the other looks."""
-    from filelock import FileLock  # comes with torch: a process that trains has it
+    from filelock import FileLock  # not at the top: the panel looks at runs before it is installed
 
     lock = FileLock(run / _LOCK)
     try:

@@ -1,4 +1,4 @@
-"""A U-Net for processors: most of what it computes lies on the way down, and nothing at the full resolution."""
+"""A U-Net for processors: light on the way up, and without convolutions at the full resolution."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SHUFFLED = 2
 
 
 class LightUNet(nn.Module):
-    """U-Net that costs a processor a third of a usual one of the same depth.
+    """U-Net that leaves out what costs a processor time and has few weights.
 
-    Two by two pixels become channels before the finest level, and channels become pixels after it: convolutions of few
-    channels at the full resolution wait for memory, and that is where a usual U-Net spends most of its time. Skip
-    connections add and do not concatenate, and each level of the decoder is one convolution.
+    Two by two pixels become channels before the finest level, and channels become pixels after it, as convolutions of
+    few channels at the full resolution wait for memory. Skip connections add and do not concatenate, and each level of
+    the decoder is one convolution.
 
     Sub-pixel convolution: Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network", CVPR 2016 (arXiv 1609.05158). Skips that add: Chaurasia and Culurciello, "LinkNet",
