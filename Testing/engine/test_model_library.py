@@ -126,6 +126,14 @@ class TestImportingAModel:
         assert imported.name == "by-chance"
         assert not (imported.folder / "events.jsonl").exists()
 
+    def test_is_done_even_where_another_program_deletes_the_copy_at_once(self, a_model, own, monkeypatch):
+        def rename_and_lose(source: Path, target: Path, rename: Callable = Path.rename) -> None:
+            rename(source, target)
+            shutil.rmtree(target)
+
+        monkeypatch.setattr(Path, "rename", rename_and_lose)
+        assert import_model(a_model).folder == own / a_model.name
+
     def test_under_another_name(self, a_model, own):
         assert import_model(a_model, "mine").name == "mine"
 

@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from CardiacSegLib.bundles import METADATA, ONNX, WEIGHTS, Bundle, list_models, own_model_folders, read_metadata, sha256
@@ -82,7 +83,8 @@ def import_model(source: Path | str, name: str = "", trust_code: bool = False) -
             copy.rename(own / name)
         except OSError as error:
             raise CardiacSegError(f"{own / name}: cannot be written ({error.strerror}); give another name") from error
-    return Bundle.read(own / name)
+    # Not read again: it came whole, even where another program deletes it this moment.
+    return replace(bundle, folder=(own / name).resolve())
 
 
 def export_model(bundle: Bundle, target_zip: Path | str) -> Path:
