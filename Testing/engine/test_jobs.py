@@ -306,6 +306,23 @@ class TestFailure:
             a_client.wait()
         np.testing.assert_array_equal(a_client.segment(IMAGE, AFFINE), LABELS)
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals on Windows")
+    def test_a_job_goes_to_another_worker_where_its_own_was_killed_before_it_began(self, a_client):
+        a_client.segment(IMAGE, AFFINE)
+        first = a_client.process_id
+        os.kill(first, signal.SIGSTOP)
+        a_client.submit(IMAGE, AFFINE)
+        os.kill(first, signal.SIGKILL)
+        np.testing.assert_array_equal(a_client.wait(), LABELS)
+        assert a_client.process_id != first
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals on Windows")
+    def test_a_job_that_kills_every_worker_is_an_error(self, a_client):
+        a_client.segment(IMAGE, AFFINE)
+        a_client.submit(IMAGE, AFFINE, model="dying")
+        with pytest.raises(CardiacSegError, match=r"exit code 7.*the last words"):
+            a_client.wait()
+
     def test_a_worker_that_does_not_start_is_named(self):
         with (
             WorkerClient(command=["no-such-program"]) as client,

@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.02
 _WRITTEN_AT_ONCE = 4_000_000
 #: How long closing waits for the worker to be gone, so that its files can be removed.
 _CLOSING_SECONDS = 2.0
-#: How often a job is sent again to a new worker because the one before had just ended by itself.
+#: How often a job is sent, at most: again because the worker had ended before it began the job.
 _MOST_SENDINGS = 3
 
 
@@ -60,6 +60,7 @@ class WorkerClient:
         self._outcome: Event | None = None
         self._request: Mapping[str, Any] = {}
         self._sendings = 0
+        self._was_there = False
         self._warm_up: Path | None = None
         self._has_loaded = False
         # Where nobody closes the client, the worker ends by itself: its standard input does.
@@ -283,7 +284,8 @@ class WorkerClient:
         return folder
 
     def _send(self, request: Mapping[str, Any]) -> None:
-        if self.process_id is None:
+        self._was_there = self.process_id is not None
+        if not self._was_there:
             self._start()
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -303,9 +305,14 @@ class WorkerClient:
         self._process, self._has_loaded = None, False
 
     def _may_send_again(self, exit_code: int) -> bool:
-        """Whether the worker had ended for want of work just as the job came, so that it never began it."""
+        """Whether the worker had ended just as the job came, so that it never began it.
+
+        By itself for want of work, or because it was killed: memory may have been short, or somebody meant it. One that
+        was started for this very job and died is not given it again.
+        """
         self._sendings += 1
-        return exit_code == 0 and self._offset == 0 and self._sendings <= _MOST_SENDINGS
+        had_ended = exit_code == 0 or self._was_there
+        return had_ended and self._offset == 0 and self._sendings <= _MOST_SENDINGS
 
     def _death(self, exit_code: int) -> CardiacSegError:
         return CardiacSegError(death_text("the worker", exit_code, self.log))
