@@ -14,7 +14,7 @@ STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip install --constraint Testing/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long screenshots lists clean
+.PHONY: help venv demo test test-long coverage screenshots lists clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,14 @@ test: $(STAMP) ## Check style, import rules and behavior.
 
 test-long: $(STAMP) ## Run the tests that train or measure for minutes.
 	$(BIN)/pytest -m long
+
+coverage: $(STAMP) ## Show which lines `make test` does not reach, in every process that it starts.
+	$(PIP) coverage
+	rm -rf build/coverage && mkdir -p build/coverage
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data OMP_NUM_THREADS=1 \
+	    $(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage combine --quiet
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/coverage report
 
 screenshots: $(STAMP) ## Take pictures of every section of the panel, into demo/ or into OUTPUT=FOLDER.
 	CARDIACSEG_SCREENSHOTS="$(OUTPUT)" $(BIN)/pytest -m "long or not long" Testing/gui/test_screenshots.py
