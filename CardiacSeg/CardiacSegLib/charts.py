@@ -1,4 +1,4 @@
-"""The look that all charts share; matplotlib is imported by who draws."""
+"""The look that all charts and pictures share; matplotlib is imported by who draws."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, SOFT, LINE, TINT = "#1d2433", "#5b6577", "#dfe3ea", "#f5f7fa"
+#: Around gray pictures, and what is written there.
+DARK, PALE = "#101216", "#e8eaed"
 
 
 def structure_color(name: str) -> tuple[float, ...]:

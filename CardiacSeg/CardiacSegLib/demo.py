@@ -18,13 +18,12 @@ import numpy as np
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.cli.measures import table_rows, write_table
-from CardiacSegLib.cli.segment import stem_of
 from CardiacSegLib.clinical.page import write_study_page
 from CardiacSegLib.clinical.study import StudyMeasures, measure_study
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.files import make_folder
-from CardiacSegLib.images import Image, read_image, write_image, write_labels
+from CardiacSegLib.images import Image, read_image, stem_of, write_image, write_labels
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.mrml.segmentations import SegmentationLogic, labels_from_segmentation_node
 from CardiacSegLib.mrml.storage import create_scene, save_segmentation
@@ -76,8 +75,8 @@ def run(study: Study, segmenter: Segmenter, folder: Path) -> None:
     nodes = segment_nodes(study, segmenter)
     seconds = time.perf_counter() - started
     labels = np.stack([labels_from_segmentation_node(node, volume) for volume, node in nodes], axis=-1)
-    labels = labels.reshape(study.image.array.shape)
     image = study.image
+    labels = labels.reshape(image.array.shape)
     measures = measure_study(labels, image.affine, frame_times=image.frame_times, heart_rate=image.heart_rate)
     phases = measures.phases
 
@@ -91,9 +90,9 @@ def run(study: Study, segmenter: Segmenter, folder: Path) -> None:
     for phase, frame in phases.items():
         stem = f"{study.name}_{phase}" if phase else study.name
         files.append(save_segmentation(nodes[frame][1], folder / f"{stem}.seg.nrrd"))
-        if study.image.array.ndim == 4:  # of a volume the person has the file already
+        if image.array.ndim == 4:  # of a volume the person has the file already
             files.append(folder / f"{stem}.nii.gz")
-            write_image(files[-1], Image(image_from_volume_node(nodes[frame][0])[0], study.image.affine))
+            write_image(files[-1], Image(image_from_volume_node(nodes[frame][0])[0], image.affine))
     print(f"{study.name}: {len(nodes)} phase(s) segmented in {seconds:.1f} s, {seconds / len(nodes):.2f} s each")
     _print_measures(measures)
     if study.truth is not None:

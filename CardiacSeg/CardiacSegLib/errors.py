@@ -1,4 +1,4 @@
-"""The one exception that a person is meant to read."""
+"""The one exception that a person is meant to read, and how it quotes others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from unicodedata import category
 
 #: Unicode's categories of line breaks, other control characters, and halves of characters.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+
+
+def one_line(text: object, most: int = 160) -> str:
+    """The beginning of what a library or a stranger says, as a message can quote it."""
+    return " ".join(str(text).split())[:most]
 
 
 class CardiacSegError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 import threading
@@ -98,6 +99,12 @@ def replacing(path: Path | str, *, synced: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # its folder may be gone, and what went wrong is said already
             temporary.unlink()
+
+
+def write_json(path: Path | str, content: object) -> None:
+    """Write what people may read and change as JSON, through :func:`replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def unzipped(content: bytes, most: int, *, to_the_end: bool = False) -> bytes:

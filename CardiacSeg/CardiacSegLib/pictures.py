@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, LabelConvention
+from CardiacSegLib.charts import DARK, PALE, structure_color
 from CardiacSegLib.clinical.volumes import structure_volume_ml
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BACKGROUND = "#101216"
-_TEXT = "#e8eaed"
 _FAINT = "#9aa0a6"
 _MARGIN_MM = 18.0
 _TILES_ACROSS = 8
@@ -39,7 +38,7 @@ def contour_picture(
     affine: np.ndarray,
     path: str | os.PathLike[str],
     *,
-    frames: Sequence[tuple[str, int]] = (("ED", 0), ("ES", 7)),
+    frames: Sequence[tuple[str, int]] = (),
     title: str | None = None,
     convention: LabelConvention = CANONICAL,
 ) -> Path:
@@ -105,14 +104,14 @@ def sample_picture(samples: Sequence[Sample], path: str | os.PathLike[str], *, t
     step = _SAMPLE_INCHES + gap
     width, height = max(2 * side + across * step - gap, 6.0), top + bottom + down * step - gap
     indent = (width - across * step + gap) / 2
-    figure = Figure((width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    figure = Figure((width, height), dpi=_DPI, facecolor=DARK)
     for number, sample in enumerate(samples):
         row, column = divmod(number, across)
         place = indent + column * step, height - top - row * step - _SAMPLE_INCHES, _SAMPLE_INCHES, _SAMPLE_INCHES
         axes = figure.add_axes(tuple(np.divide(place, (width, height, width, height))))
         _draw_sample(axes, sample)
     if title:
-        figure.text(indent / width, 1 - 0.32 / height, title, color=_TEXT, fontsize=12, weight="bold")
+        figure.text(indent / width, 1 - 0.32 / height, title, color=PALE, fontsize=12, weight="bold")
     _write_legend(figure, [name for name in STRUCTURES if any(_holds(sample, name) for sample in samples)])
     return _save(figure, Path(path))
 
@@ -204,7 +203,7 @@ def _figure(
     band_gap = 0.14
     width = max(left + across * (_TILE_INCHES + gap) + 0.2, 6.0)
     height = top + bottom + bands * len(tiles) * (tile_height + gap) + (bands - 1) * band_gap
-    figure = Figure((width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    figure = Figure((width, height), dpi=_DPI, facecolor=DARK)
     indent = (width - across * (_TILE_INCHES + gap) + gap + left - 0.2) / 2
     phases = [phase for phase, _, _ in tiles]
     for row, (phase, image, labels) in enumerate(tiles):
@@ -219,7 +218,7 @@ def _figure(
             _write_in(axes, f"{len(image) - number if 0 in view.reversed_axes else number + 1}")
             if column == 0 and phase.name:
                 center = (y + tile_height / 2) / height
-                figure.text((x - 0.16) / width, center, phase.name, color=_TEXT, rotation=90, va="center", ha="center")
+                figure.text((x - 0.16) / width, center, phase.name, color=PALE, rotation=90, va="center", ha="center")
     _write_heading(figure, tiles, affine, title, convention)
     _write_legend(figure, [name for name in convention if any((p.labels == convention[name]).any() for p in phases)])
     return figure
@@ -267,29 +266,25 @@ def _draw_tile(
     )
     # The ring of the myocardium comes first, so that the line it shares with the pool has the pool's color.
     for name in sorted(convention, key=lambda name: name != "MYO"):
-        _draw_contour(axes, labels == convention[name], view, STRUCTURES[name].color)
+        _draw_contour(axes, labels == convention[name], view, structure_color(name))
 
 
-def _draw_contour(axes: Axes, mask: np.ndarray, view: SliceView, color: tuple[int, int, int]) -> None:
+def _draw_contour(axes: Axes, mask: np.ndarray, view: SliceView, color: tuple[float, ...]) -> None:
     if not mask.any():
         return
     # A rim of nothing closes contours at the border. This little smoothing rounds the stairs and keeps single pixels.
     level = ndimage.gaussian_filter(np.pad(mask, 1).astype(np.float32), 0.5)
     x = (np.arange(level.shape[1]) - 1) * view.spacing[1]
     y = (np.arange(level.shape[0]) - 1) * view.spacing[0]
-    axes.contour(x, y, level, levels=[0.5], colors=[_rgb(color)], linewidths=1.1)
-
-
-def _rgb(color: tuple[int, int, int]) -> tuple[float, ...]:
-    return tuple(part / 255.0 for part in color)
+    axes.contour(x, y, level, levels=[0.5], colors=[color], linewidths=1.1)
 
 
 def _write_in(axes: Axes, text: str) -> None:
     from matplotlib.patheffects import withStroke
 
-    outline = [withStroke(linewidth=2.0, foreground=_BACKGROUND)]
+    outline = [withStroke(linewidth=2.0, foreground=DARK)]
     place = {"va": "top", "transform": axes.transAxes, "path_effects": outline}
-    axes.text(0.035, 0.96, text, color=_TEXT, fontsize=7.5, **place)
+    axes.text(0.035, 0.96, text, color=PALE, fontsize=7.5, **place)
 
 
 def _write_heading(
@@ -303,7 +298,7 @@ def _write_heading(
     width, height = figure.get_size_inches()
     below = 0.3
     if title:
-        figure.text(0.2 / width, 1 - below / height, title, color=_TEXT, fontsize=12, weight="bold")
+        figure.text(0.2 / width, 1 - below / height, title, color=PALE, fontsize=12, weight="bold")
         below += 0.28
     for phase, _, _ in tiles:
         name = f"{phase.name}: " if phase.name else ""
@@ -319,12 +314,12 @@ def _write_heading(
 def _write_legend(figure: Figure, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], color=_rgb(STRUCTURES[name].color), linewidth=2.0) for name in names]
+    lines = [Line2D([], [], color=structure_color(name), linewidth=2.0) for name in names]
     titles = [STRUCTURES[name].title for name in names]
     if lines:
         legend = figure.legend(lines, titles, loc="lower center", ncols=len(lines), frameon=False, fontsize=8.5)
         for text in legend.get_texts():
-            text.set_color(_TEXT)
+            text.set_color(PALE)
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -35,9 +35,10 @@ from CardiacSegLib.evaluation.study import About, evaluate_cases
 from CardiacSegLib.evaluation.summary import read_summary
 from CardiacSegLib.evaluation.tables import SUMMARY
 from CardiacSegLib.files import replacing
+from CardiacSegLib.inference.provenance import name_of_model
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.training.crossvalidation import cross_validate
-from CardiacSegLib.training.ensembles import METHODS, EnsembleConfig, make_ensemble, name_of
+from CardiacSegLib.training.ensembles import METHODS, EnsembleConfig, make_ensemble
 from CardiacSegLib.training.recipes import find_recipe
 
 TABLE = "ensembles.md"
@@ -136,7 +137,7 @@ def main() -> None:
         scored, known = ([case for case in cases if (case.patient in held_out) == wanted] for wanted in (True, False))
         members = made_members(options, known, layout, report)
     scored = scored[: options.cases] if options.cases else scored
-    singles = {f"{number} {name_of(member)}": member for number, member in enumerate(members, 1)}
+    singles = {f"{number} {name_of_model(member)}": member for number, member in enumerate(members, 1)}
     models = singles | {bundle.name: bundle for bundle in combined(members, options, known, layout, report)}
     summaries = {name: evaluated(bundle, name, scored, options, report) for name, bundle in models.items()}
     best = max(singles, key=lambda name: summaries[name]["scores"]["all"]["mean"]["dice"]["mean"])

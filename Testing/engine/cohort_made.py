@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from pathlib import Path
 
 from CardiacSegLib.images import Image, write_image
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
-from dicoms_made import write_cine
+from dicoms_made import a_scan, write_cine
 from layouts_made import mnms_row, write_camus_patient, write_mnms_cine, write_table
 from phantoms import COARSE, write_acdc_patient
 
@@ -33,7 +32,7 @@ def write_mixed_cohort(root: Path) -> None:
     write_camus_patient(root / "camus", "patient0001", views=["2CH"])
     write_mnms_cine(root / "mnms", "A0S9V9")
     write_table(root / "mnms" / "info.csv", [mnms_row("A0S9V9")])
-    phantom = make_phantom(PhantomOptions(frames=3, slices=4, seed=3, **COARSE))
+    phantom = a_scan(frames=3, slices=4)
     write_cine(root / "dicom" / "first", phantom, StudyInstanceUID="1.2.3.1")
     in_series = {"name": lambda level, frame: f"series{level}/{frame}.dcm"}
     write_cine(root / "dicom" / "second", phantom, StudyInstanceUID="1.2.3.2", **in_series)
@@ -53,11 +52,6 @@ def write_alike(folder: Path, count: int, image: Image) -> None:
     write_image(folder / "study000.nii.gz", image)
     for number in range(1, count):
         shutil.copy(folder / "study000.nii.gz", folder / f"study{number:03d}.nii.gz")
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def results_of(output: Path) -> list[Path]:

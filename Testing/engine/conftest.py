@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
 from CardiacSegLib.training.config import TrainingConfig
+from listening import Listener
 from phantoms import COARSE, write_acdc_patient
 
 
@@ -23,9 +25,9 @@ def a_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A model whose weights are drawn by chance: labels everywhere, so that any slip of geometry shows."""
     import torch
 
-    from CardiacSegLib.networks import build_network, dynunet_definition
+    from CardiacSegLib.networks import build_network, network_definition
 
-    definition = dynunet_definition((8, 16, 32), classes=4)
+    definition = network_definition("dynunet", 1, 4, (8, 16, 32))
     torch.manual_seed(1)
     network = build_network(definition)
     with torch.no_grad():  # no class is likelier than the others from the start
@@ -56,6 +58,20 @@ def a_models_folder(a_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """The person's own folder of models, with ``by-chance`` in it."""
     monkeypatch.setenv("CARDIACSEG_MODELS", str(a_bundle.folder.parent))
     return a_bundle.folder.parent
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The person's own folder of models, which is not there yet."""
+    folder = tmp_path / "own"
+    monkeypatch.setenv("CARDIACSEG_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def a_sent_model(a_bundle: Bundle, tmp_path: Path) -> Path:
+    """A bundle that somebody sent, in a folder of its name."""
+    return shutil.copytree(a_bundle.folder, tmp_path / "sent" / "gift")
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +123,28 @@ def a_small_config(an_acdc_folder: Path) -> TrainingConfig:
         device="cpu",
         epochs=1,
     )
+
+
+@pytest.fixture(scope="session")
+def a_longer_config(a_small_config: TrainingConfig) -> TrainingConfig:
+    """Forty-eight steps, validated and saved every fourth."""
+    return replace(a_small_config, epochs=12, validations=12, seed=5)
+
+
+@pytest.fixture
+def longer_options(a_longer_config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The same for a command line, whose process then computes with as many threads."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    return [*a_longer_config.command(TrainingConfig()).split(), "--name", "small", "--device", "cpu"]
+
+
+@pytest.fixture(scope="session")
+def an_unbroken_run(a_longer_config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nobody disturbed; of no test to change."""
+    from CardiacSegLib.training.run import train
+
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    train(a_longer_config, folder, Listener())
+    return folder

@@ -6,6 +6,7 @@ Every file names a patient who must never be seen in anything that is written, p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from CardiacSegLib.anatomy import CANONICAL
-from CardiacSegLib.phantom import Phantom
+from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
+from phantoms import COARSE
 
 #: As Sunnybrook has them, with leading zeros that the standard forbids.
 SERIES = "1.2.826.0.1.3680043.8.498.08975550791105350405"
@@ -38,6 +40,12 @@ CANARIES = {
 #: From one phase to the next in the first slice, milliseconds; a millisecond more in each that follows.
 STEP = 120.0
 THICKNESS = 8.0
+
+
+@cache
+def a_scan(frames: int = 6, slices: int = 5) -> Phantom:
+    """Oblique and right-handed, as scanners have it: it is read as the very array that it is."""
+    return make_phantom(PhantomOptions(frames=frames, slices=slices, seed=3, **COARSE))
 
 
 def write_image_file(

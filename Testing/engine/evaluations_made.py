@@ -1,16 +1,12 @@
-"""Evaluations made from phantoms and labels that are wrong in a known way, and their pages read again."""
+"""Evaluations made from phantoms and labels that are wrong in a known way."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 from scipy import ndimage
 
 from CardiacSegLib.anatomy import CANONICAL, LabelConvention
@@ -81,58 +77,3 @@ def make_evaluation(dataset: Path, output: Path, source: SlippedLabels, cases: i
     options = {"about": About("phantoms", "cardiacseg evaluate --dataset phantoms"), **options}
     evaluate_cases(source, find_cases(dataset)[:cases], output, Listener(), **options)
     return output
-
-
-class Page(HTMLParser):
-    """A page as its reader meets it: text, tables by their id, pictures; and what it would load."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.markup = path.read_text(encoding="utf-8")
-        self.headings: list[str] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self.pictures: list[tuple[str, Pillow.Image]] = []
-        self.loaded: list[str] = []
-        self._inside: list[str] = []
-        self._rows: list[list[str]] = []
-        self._words: list[str] = []
-        self.feed(self.markup)
-        self.text = " ".join(" ".join(self._words).split())
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        facts = dict(attributes)
-        self.loaded += [facts[name] or "" for name in ("src", "href", "data", "srcset", "action") if name in facts]
-        self._inside.append(tag)
-        if tag == "img":
-            content = base64.b64decode((facts["src"] or "").partition("base64,")[2])
-            self.pictures.append((facts["alt"] or "", Pillow.open(io.BytesIO(content))))
-        elif tag == "table":
-            self._rows = self.tables[facts["id"] or ""] = []
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("th", "td"):
-            self._rows[-1].append("")
-        elif tag in ("h1", "h2"):
-            self.headings.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._inside and self._inside.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self._inside:
-            return
-        self._words.append(data)
-        if {"td", "th"} & set(self._inside):
-            self._rows[-1][-1] = f"{self._rows[-1][-1]} {data}".strip()
-        elif {"h1", "h2"} & set(self._inside):
-            self.headings[-1] += data
-
-    def picture(self, description: str) -> Pillow.Image:
-        """The first picture whose description holds some words."""
-        return next(picture for alt, picture in self.pictures if description in alt)
-
-    def needs_nothing(self) -> bool:
-        """Whether it is one file: no scripts, and nothing loaded that is not in it."""
-        inside = all(address.startswith("data:") for address in self.loaded)
-        return inside and not any(word in self.markup for word in ("<script", "<link", "@import", "url(", "http"))

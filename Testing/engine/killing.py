@@ -30,6 +30,7 @@ from CardiacSegLib.bundles import WEIGHTS, Bundle, read_training_facts, sha256
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import read_events
 from CardiacSegLib.jobs.processes import engine_command, engine_environment, start_process
+from waiting import has_loaded, wait_until
 
 TAG = "CARDIACSEG_KILLED"
 #: How long an orphan may need to notice that it is one: twice the time between two looks of a worker, and some more.
@@ -136,13 +137,6 @@ class Tally:
             self.broken.append(f"after kill {self.kills}: {type(error).__name__} {error}")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
-        time.sleep(0.005)
-
-
 @contextmanager
 def tagged(tally: Tally) -> Iterator[None]:
     """Tag all that is started meanwhile; what is left of it at the end is counted, and ended."""
@@ -222,7 +216,7 @@ def kill_workers(count: int, chance: random.Random, model: str, command: Sequenc
                     is_warm = number % 2 == 1
                     if is_warm:
                         client.warm_up()
-                        wait_until(lambda: client.is_warm)
+                        wait_until(lambda: has_loaded(client))
                     before = _scene_state(scene)
                     job = client.submit(image, affine)
                     time.sleep(chance.uniform(0, 1.1 * (warm if is_warm else cold)))
@@ -301,7 +295,7 @@ def kill_trainings(count: int, chance: random.Random, options: Sequence[str], un
         with tally.last_look():
             assert process.wait(PATIENCE) == 0, "the run does not go on to its end"
             check_run(folder)
-            assert weights_of(folder) == weights_of(unbroken), "the weights are others than without a kill"
+            check_weights(folder, unbroken)
     tally.leftovers += len(leftovers(folder))
     return tally
 
@@ -366,6 +360,13 @@ def check_bundle(folder: Path) -> None:
     """Raise AssertionError or CardiacSegError where a model is not whole."""
     bundle = Bundle.read(folder)
     assert sha256(folder / WEIGHTS) == bundle.hash, f"{folder.name}: the weights are not those of the metadata"
+
+
+def check_weights(run: Path, other: Path) -> None:
+    """Raise AssertionError where two runs did not end with the same bits."""
+    ours, theirs = weights_of(run), weights_of(other)
+    different = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    assert not different, f"{run.name}: other numbers than in {other.name}: {', '.join(different)}"
 
 
 def weights_of(run: Path) -> dict[str, bytes]:

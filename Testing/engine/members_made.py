@@ -9,7 +9,7 @@ import torch
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import Bundle, write_bundle
 from CardiacSegLib.inference.model_grid import ModelGrid
-from CardiacSegLib.networks import build_network, dynunet_definition
+from CardiacSegLib.networks import build_network, network_definition
 
 
 def a_member(folder: Path, seed: int, **facts: object) -> Bundle:
@@ -20,7 +20,7 @@ def a_member(folder: Path, seed: int, **facts: object) -> Bundle:
     shift = float(facts.pop("shift", 0.0))
     grid = ModelGrid(1.5, 4, neighbors=int(facts.pop("neighbors", 0)))
     convention = facts.pop("convention", CANONICAL)
-    definition = dynunet_definition((8, 8, 8), len(convention) + 1, grid.channels)
+    definition = network_definition("dynunet", grid.channels, len(convention) + 1, (8, 8, 8))
     torch.manual_seed(seed)
     network = build_network(definition)
     with torch.no_grad():

@@ -5,7 +5,6 @@ Images and data sets are in ``test_hostile_files.py``.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from CardiacSegLib.bundles import METADATA, WEIGHTS, Bundle
 from CardiacSegLib.cli import main
 from CardiacSegLib.images import Image, read_image, write_image
 from hostile_files import cut, with_text, written
+from sent_models import change_json
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -74,12 +74,6 @@ def bad_bundle(source: Bundle, folder: Path, change: Callable[[Path], None]) -> 
     shutil.copytree(source.folder, folder)
     change(folder)
     return folder
-
-
-def change_json(path: Path, change: Callable[[dict], None]) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def our(change: Callable[[dict], None]) -> Callable[[Path], None]:

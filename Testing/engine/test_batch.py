@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +18,11 @@ import pytest
 from CardiacSegLib import __version__
 from CardiacSegLib.cli import main
 from CardiacSegLib.images import read_image, write_image
-from cohort_made import BROKEN, MIXED, a_cine, bytes_of, results_of, rows_of, write_alike, write_mixed_cohort
-from dicoms_made import CANARIES
+from cohort_made import BROKEN, MIXED, a_cine, bytes_of, results_of, write_alike, write_mixed_cohort
+from dicoms_made import CANARIES, write_cine
+from layouts_made import a_beat
+from results_read import rows_of
+from waiting import wait_until
 
 
 class Said(NamedTuple):
@@ -221,6 +223,14 @@ def test_what_cannot_be_read_at_all_is_said_in_one_line(batch, tmp_path):
         assert (code, printed, said.count("\n")) == (1, "", 1)
 
 
+def test_nothing_is_said_of_identifiers_that_the_standard_does_not_allow(batch, tmp_path, recwarn):
+    write_cine(tmp_path / "study", a_beat(), StudyInstanceUID="1.2.08.4711")
+    code, printed, said = batch(tmp_path / "study", "-o", tmp_path / "out")
+    assert code == 0
+    assert "4711" not in printed + said
+    assert not [warning for warning in recwarn if "4711" in str(warning.message)]
+
+
 def test_a_batch_that_was_killed_in_the_middle_goes_on_to_the_same_table(batch, a_models_folder, tmp_path):
     count = 16
     write_alike(tmp_path / "cohort", count, a_cine(frames=1, slices=3))
@@ -233,7 +243,7 @@ def test_a_batch_that_was_killed_in_the_middle_goes_on_to_the_same_table(batch, 
         env={**os.environ, "CARDIACSEG_MODELS": str(a_models_folder)},
         stderr=subprocess.DEVNULL,
     )
-    _wait_for(lambda: len(results_of(killed)) >= 2 or process.poll() is not None)
+    wait_until(lambda: len(results_of(killed)) >= 2 or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     done = results_of(killed)
@@ -244,12 +254,6 @@ def test_a_batch_that_was_killed_in_the_middle_goes_on_to_the_same_table(batch, 
     assert bytes_of(killed) == bytes_of(tmp_path / "unbroken")
     assert {path: path.stat().st_mtime_ns for path in done} == times
     assert not list(killed.rglob(".partial-*"))
-
-
-def _wait_for(happened: Callable[[], bool], seconds: float = 120.0) -> None:
-    until = time.monotonic() + seconds
-    while not happened() and time.monotonic() < until:
-        time.sleep(0.005)
 
 
 def test_a_single_image_is_a_cohort_too_and_gets_a_page_when_asked(batch, tmp_path):

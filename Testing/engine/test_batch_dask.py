@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,10 @@ import torch
 from distributed import Client, LocalCluster
 
 from CardiacSegLib.cli import main
-from cohort_made import a_cine, bytes_of, results_of, rows_of, write_alike
+from CardiacSegLib.jobs.processes import engine_environment
+from cohort_made import a_cine, bytes_of, results_of, write_alike
+from results_read import rows_of
+from waiting import wait_until
 
 _STUDIES = 24
 
@@ -86,7 +92,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bits_as_one_machine(a_clus
     with Client(a_cluster.scheduler_address, set_as_default=False) as client:
         processes = client.run(os.getpid)
     running.start()
-    _wait_for(lambda: len(results_of(shared)) >= 2 or not running.is_alive())
+    wait_until(lambda: len(results_of(shared)) >= 2 or not running.is_alive())
     lost = _kill_a_busy_worker(a_cluster, processes)
     assert len(results_of(shared)) < _STUDIES
     running.join(600)
@@ -98,17 +104,50 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bits_as_one_machine(a_clus
     assert not list(shared.rglob(".partial-*"))
 
 
+@pytest.mark.long
+def test_a_scheduler_that_dies_is_said_in_one_line_and_the_batch_goes_on_from_there(
+    a_cluster, a_bundle, a_cohort, tmp_path
+):
+    shared, place = tmp_path / "shared", str(tmp_path / "scheduler.json")
+    with (
+        dask(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place
+        ) as scheduler,
+        dask("worker", "--nthreads", "1", "--no-dashboard", "--scheduler-file", place),
+    ):
+        wait_until(lambda: Path(place).exists())
+        address = json.loads(Path(place).read_text())["address"]
+        arguments = [str(a_cohort), "-o", str(shared), "--model", str(a_bundle.folder), "--device", "cpu:torch"]
+        command = [sys.executable, "-m", "CardiacSegLib.cli", "batch", *arguments, "--scheduler", address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=engine_environment()) as running:
+            wait_until(lambda: len(results_of(shared)) >= 2)
+            scheduler.kill()
+            said = running.communicate()[1]
+    assert running.returncode == 1
+    assert "Traceback" not in said
+    assert said.rstrip().endswith(
+        "the connection to the scheduler was lost; start the batch again, it goes on from here"
+    )
+    assert len(results_of(shared)) < _STUDIES
+    assert batch(a_bundle, a_cohort, shared, "--scheduler", a_cluster.scheduler_address) == 1
+    assert len(rows_of(shared / "measures.csv")) == _STUDIES
+
+
+@contextmanager
+def dask(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of Dask's own command line, which is gone at the end."""
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": engine_environment()}
+    with subprocess.Popen([sys.executable, "-m", "dask", *arguments], **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def _kill_a_busy_worker(cluster: LocalCluster, processes: dict[str, int]) -> str:
     """Kill a worker that has a study in hand, and return its address."""
     workers = cluster.scheduler.workers
-    _wait_for(lambda: any(worker.processing for worker in workers.values()))
+    wait_until(lambda: any(worker.processing for worker in workers.values()))
     address = next(address for address, worker in workers.items() if worker.processing)
     os.kill(processes[address], signal.SIGKILL)
     return address
-
-
-def _wait_for(happened: Callable[[], bool], seconds: float = 600.0) -> None:
-    until = time.monotonic() + seconds
-    while not happened() and time.monotonic() < until:
-        time.sleep(0.005)
-    assert happened()

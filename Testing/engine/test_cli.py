@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from CardiacSegLib.bundles import write_bundle
 from CardiacSegLib.cli import main
 from CardiacSegLib.images import read_image, write_image
 from CardiacSegLib.phantom import ORIENTATIONS, PhantomOptions, make_phantom
+from results_read import rows_of
 
 LIBRARY = Path(cli.__file__).resolve().parents[2]
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -46,11 +46,6 @@ def the_labels(a_segmenter, a_phantom_file) -> np.ndarray:
     """What the engine finds in the phantom's file."""
     image = read_image(a_phantom_file)
     return a_segmenter.segment(image.array, image.affine)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 class TestSegment:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from CardiacSegLib.jobs.run_folder import ask_to_stop
 from CardiacSegLib.training.config import TrainingConfig
 from CardiacSegLib.training.crossvalidation import cross_validate, going_on
 from listening import Listener
+from waiting import wait_until
 
 FOLDS = 2
 
@@ -128,7 +128,8 @@ class TestOneThatIsKilled:
         command = [sys.executable, "-m", "CardiacSegLib.cli", "crossvalidate", "--output", str(folder), *longer]
         environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-        self.wait_for(folder / "fold1" / "checkpoints" / "last.pt", process)
+        wait_until(lambda: (folder / "fold1" / "checkpoints" / "last.pt").exists() or process.poll() is not None)
+        assert process.poll() is None, "it was over before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
         first = (folder / "fold0" / "bundle" / "models" / "model.pt").stat().st_mtime_ns
@@ -146,12 +147,6 @@ class TestOneThatIsKilled:
         cross_validate(config, tmp_path / "unbroken", Listener(), only_fold=1)
         ours, theirs = weights(folder / "fold1"), weights(tmp_path / "unbroken" / "fold1")
         assert not [name for name in theirs if not torch.equal(ours[name], theirs[name])]
-
-    def wait_for(self, path: Path, process: subprocess.Popen) -> None:
-        deadline = time.monotonic() + 120
-        while not path.exists():
-            assert time.monotonic() < deadline and process.poll() is None, "it was over before it could be killed"
-            time.sleep(0.01)
 
 
 class TestOneThatGoesOn:

@@ -19,6 +19,7 @@ from dicoms_made import (
     SERIES,
     STEP,
     STUDY,
+    a_scan,
     one_series_a_slice,
     slice_affine,
     trigger_time,
@@ -38,8 +39,7 @@ FRAMES, SLICES = 6, 5
 
 @pytest.fixture(scope="session")
 def the_phantom() -> Phantom:
-    """Oblique, right-handed, as scanners have it, so that it is read as the very array that it is."""
-    return make_phantom(PhantomOptions(frames=FRAMES, slices=SLICES, seed=3, **COARSE))
+    return a_scan(FRAMES, SLICES)
 
 
 @pytest.fixture(scope="session")

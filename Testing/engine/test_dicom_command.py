@@ -14,14 +14,13 @@ import pytest
 
 from CardiacSegLib.cli import main
 from CardiacSegLib.images import read_image
-from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
-from dicoms_made import CANARIES, write_cine, write_localizer, write_long_axis, write_report
-from phantoms import COARSE
+from CardiacSegLib.phantom import Phantom
+from dicoms_made import CANARIES, a_scan, write_cine, write_localizer, write_long_axis, write_report
 
 
 @pytest.fixture(scope="module")
 def the_phantom() -> Phantom:
-    return make_phantom(PhantomOptions(frames=6, slices=5, seed=3, **COARSE))
+    return a_scan()
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from CardiacSegLib.inference.model_grid import Stack
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.models.embedded_code import runs_code
 from CardiacSegLib.models.facts import model_facts
-from CardiacSegLib.networks import build_network, dynunet_definition
+from CardiacSegLib.networks import build_network, network_definition
 from CardiacSegLib.training import ensembles
 from members_made import a_member
 
@@ -93,7 +93,7 @@ class TestAnAverage:
         assert "| weight |" in weighted.card.read_text(encoding="utf-8")
 
     def test_takes_members_whose_sizes_are_multiples_of_other_numbers(self, members, tmp_path):
-        definition = dynunet_definition((8, 16, 16, 16), 4)
+        definition = network_definition("dynunet", 1, 4, (8, 16, 16, 16))
         grid = replace(members[0].grid, multiple=8)
         other = write_bundle(tmp_path / "deeper", "deeper", build_network(definition), definition, grid, CANONICAL, {})
         assert made([members[0], other], tmp_path / "both").grid.multiple == 8
@@ -154,7 +154,6 @@ class TestStaple:
 
 @pytest.mark.parametrize("method", [pytest.param("weighted", marks=pytest.mark.long), "vote"])
 def test_it_runs_through_openvino_as_well(method, members, a_phantom_image, tmp_path, monkeypatch):
-    pytest.importorskip("openvino")
     monkeypatch.setenv("CARDIACSEG_ONNX", "1")
     with_onnx = made(members[:2], tmp_path / "onnx", "--method", method)
     slices = Stack.from_volume(a_phantom_image.array, a_phantom_image.affine).on_grid(with_onnx.grid)

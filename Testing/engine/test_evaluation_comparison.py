@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from CardiacSegLib.evaluation.study import evaluate_cases
 from CardiacSegLib.evaluation.tables import read_metrics, read_volumes
 from CardiacSegLib.images import Image
 from listening import Listener
+from results_read import rows_of
 
 
 class _Moved:
@@ -125,8 +125,7 @@ class TestAComparison:
         assert json.loads(written) == json.loads(json.dumps(first))
         compare(folder, ["plain", "worse", "other"])
         assert (folder / "comparison.json").read_bytes() == written
-        with (folder / "comparison.csv").open(newline="") as stream:
-            lines = list(csv.DictReader(stream))
+        lines = rows_of(folder / "comparison.csv")
         assert len(lines) == len(first["differences"])
         assert float(lines[5]["low"]) == pytest.approx(first["differences"][5]["low"], abs=1e-6)
         assert {row["model"] for row in lines} == {"worse", "other"}

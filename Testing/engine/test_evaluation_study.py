@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ from CardiacSegLib.jobs.events import read_events
 from layouts_made import write_picture_pair
 from listening import Listener
 from phantoms import write_acdc_patient
+from results_read import rows_of
 
 COLUMNS = (
     "case,patient,phase,group,vendor,structure,dice,jaccard,precision,recall,accuracy,"
@@ -410,8 +410,7 @@ class TestWhatIsEmpty:
 
     def test_scores_zero_and_has_no_distance(self, without_rv):
         summary, folder = without_rv
-        with (folder / "metrics.csv").open(newline="") as stream:
-            lines = [line for line in csv.DictReader(stream) if line["structure"] == "RV"]
+        lines = [line for line in rows_of(folder / "metrics.csv") if line["structure"] == "RV"]
         missed = next(line for line in lines if line["case"] == "patient002_ES")
         assert [missed[name] for name in ("dice", "hd_mm", "hd95_mm", "asd_mm", "volume_ml")] == [
             *("0.000000", "", "", "", "0.0000")

@@ -13,9 +13,8 @@ import pytest
 from CardiacSegLib.cli import main
 from CardiacSegLib.datasets import sunnybrook
 from CardiacSegLib.datasets.cases import read_case
-from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
-from dicoms_made import contour_name, write_cine, write_contours
-from phantoms import COARSE
+from CardiacSegLib.phantom import Phantom
+from dicoms_made import a_scan, contour_name, write_cine, write_contours
 
 FRAMES, SLICES = 5, 4
 #: What makes a patient odd or damaged.
@@ -24,7 +23,7 @@ Spoil = Callable[[Path, Phantom], object]
 
 @pytest.fixture(scope="module")
 def the_phantom() -> Phantom:
-    return make_phantom(PhantomOptions(frames=FRAMES, slices=SLICES, seed=3, **COARSE))
+    return a_scan(FRAMES, SLICES)
 
 
 def content_of(path: str, content: bytes) -> Spoil:

@@ -22,15 +22,15 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from CardiacSegLib.cli import main
 from CardiacSegLib.images import read_image
-from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
+from CardiacSegLib.phantom import Phantom
 from dicoms_made import (
+    a_scan,
     write_cine,
     write_enhanced,
     write_image_file,
     write_localizer,
     write_report,
 )
-from phantoms import COARSE
 
 FRAMES, SLICES = 5, 4
 #: One phase of a slice within the stack.
@@ -42,7 +42,7 @@ MARK = bytes(128) + b"DICM"
 
 @pytest.fixture(scope="module")
 def the_phantom() -> Phantom:
-    return make_phantom(PhantomOptions(frames=FRAMES, slices=SLICES, seed=3, **COARSE))
+    return a_scan(FRAMES, SLICES)
 
 
 @pytest.fixture(scope="module")

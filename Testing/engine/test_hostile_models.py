@@ -38,10 +38,13 @@ from CardiacSegLib.inference.openvino_runtime import OpenVinoRuntime
 from CardiacSegLib.inference.trees import Trees
 from CardiacSegLib.models.copies import MOST_BYTES_OF_ONE, MOST_FILES
 from CardiacSegLib.models.embedded_code import runs_code
+from CardiacSegLib.models.facts import model_facts
 from CardiacSegLib.models.library import UntrustedModelError, import_model
-from CardiacSegLib.networks import build_network, load_encoder_weights, network_definition
+from CardiacSegLib.networks import build_network, network_definition
+from CardiacSegLib.networks.encoder_weights import load_encoder_weights
 from CardiacSegLib.networks.versions import MINIMUM
 from CardiacSegLib.training.checkpoints import Checkpoints
+from sent_models import Trap, change_json, files_of, zipped
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
@@ -54,16 +57,9 @@ def canary(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The person's own folder of models."""
-    monkeypatch.setenv("CARDIACSEG_MODELS", str(tmp_path / "own"))
-    return tmp_path / "own"
-
-
-@pytest.fixture
-def a_model(a_bundle: Bundle, tmp_path: Path) -> Path:
-    """A bundle that somebody sent."""
-    return shutil.copytree(a_bundle.folder, tmp_path / "sent" / "gift")
+def an_archive(a_sent_model: Path, tmp_path: Path) -> Path:
+    """The whole model, packed."""
+    return zipped(tmp_path / "gift.zip", files_of(a_sent_model, "gift/"))
 
 
 def refused(run: Callable[[], object], *words: str) -> str:
@@ -75,17 +71,6 @@ def refused(run: Callable[[], object], *words: str) -> str:
     assert message.isprintable()
     assert all(word in message for word in words), message
     return message
-
-
-def change(path: Path, edit: Callable[[dict], object]) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    edit(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {f"gift/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
 
 
 def entry(
@@ -166,29 +151,20 @@ ARCHIVES: dict[str, tuple[Callable[[zipfile.ZipFile], object], str]] = {
 
 class TestAnArchive:
     @pytest.mark.parametrize("attack", ARCHIVES)
-    def test_is_refused_with(self, attack, a_model, own, tmp_path):
+    def test_is_refused_with(self, attack, an_archive, own, tmp_path):
         add, words = ARCHIVES[attack]
-        with zipfile.ZipFile(tmp_path / "gift.zip", "w") as archive:
-            for name, content in files_of(a_model).items():
-                archive.writestr(name, content)
+        with zipfile.ZipFile(an_archive, "a") as archive:
             add(archive)
         before = sorted(tmp_path.rglob("*"))
-        refused(lambda: import_model(tmp_path / "gift.zip"), "gift.zip", words)
+        refused(lambda: import_model(an_archive), "gift.zip", words)
         assert set(tmp_path.rglob("*")) - set(before) <= {own}
 
-    def test_that_is_whole_is_taken(self, a_model, own, tmp_path):
+    def test_that_is_whole_is_taken(self, an_archive, own):
         """So that what is refused above is refused for its attack."""
-        with zipfile.ZipFile(tmp_path / "gift.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in files_of(a_model).items():
-                archive.writestr(name, content)
-        assert import_model(tmp_path / "gift.zip").name == "gift"
+        assert import_model(an_archive).name == "gift"
 
-    def test_with_any_byte_changed_is_taken_or_refused_in_one_line(self, a_model, own, tmp_path):
-        plain = io.BytesIO()
-        with zipfile.ZipFile(plain, "w") as archive:
-            for name, content in files_of(a_model).items():
-                archive.writestr(name, content)
-        content, chance = np.frombuffer(plain.getvalue(), np.uint8), np.random.default_rng(0)
+    def test_with_any_byte_changed_is_taken_or_refused_in_one_line(self, an_archive, own):
+        content, chance = np.frombuffer(an_archive.read_bytes(), np.uint8), np.random.default_rng(0)
         # Headers are few among the weights, so that most of the places are those of headers.
         last = np.arange(len(content) - 600, len(content))
         outcomes = set()
@@ -196,9 +172,9 @@ class TestAnArchive:
             damaged = content.copy()
             places = chance.choice(last if number % 3 else len(content), size=1 + number % 4)
             damaged[places] = chance.integers(0, 256, len(places))
-            (tmp_path / "gift.zip").write_bytes(damaged.tobytes())
+            an_archive.write_bytes(damaged.tobytes())
             try:
-                import_model(tmp_path / "gift.zip", f"model {number}")
+                import_model(an_archive, f"model {number}")
                 outcomes.add("taken")
             except CardiacSegError as error:
                 assert "\n" not in str(error)
@@ -208,24 +184,14 @@ class TestAnArchive:
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows has neither")
     @pytest.mark.parametrize("kind", ["link", "pipe"])
-    def test_and_a_folder_with_a_link_or_a_pipe_is_refused(self, kind, a_model, own, tmp_path):
-        (a_model / METADATA).unlink()
+    def test_and_a_folder_with_a_link_or_a_pipe_is_refused(self, kind, a_sent_model, own, tmp_path):
+        (a_sent_model / METADATA).unlink()
         if kind == "pipe":
-            os.mkfifo(a_model / METADATA)
+            os.mkfifo(a_sent_model / METADATA)
         else:
-            (a_model / METADATA).symlink_to("/dev/zero")
-        refused(lambda: import_model(a_model), "gift")
-        refused(lambda: Bundle.read(a_model), "metadata.json is missing or damaged")  # and does not wait for ever
-
-
-class Trap:
-    """What makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.folder),)
+            (a_sent_model / METADATA).symlink_to("/dev/zero")
+        refused(lambda: import_model(a_sent_model), "gift")
+        refused(lambda: Bundle.read(a_sent_model), "metadata.json is missing or damaged")  # and does not wait for ever
 
 
 def saved(content: object) -> bytes:
@@ -310,11 +276,11 @@ class TestAFileOfWeights:
     def content(self, request, canary) -> bytes:
         return WEIGHTS_ATTACKS[request.param](canary)
 
-    def test_runs_nothing_wherever_it_is_read(self, content, a_model, a_network, tmp_path):
-        (a_model / WEIGHTS).write_bytes(content)
-        change(a_model / METADATA, lambda m: m["cardiacseg"].update(sha256=sha256(a_model / WEIGHTS)))
-        refused(Bundle.read(a_model).load_network, "model.pt: no weights of this network")
-        weights = str(a_model / WEIGHTS)
+    def test_runs_nothing_wherever_it_is_read(self, content, a_sent_model, a_network, tmp_path):
+        (a_sent_model / WEIGHTS).write_bytes(content)
+        change_json(a_sent_model / METADATA, lambda m: m["cardiacseg"].update(sha256=sha256(a_sent_model / WEIGHTS)))
+        refused(Bundle.read(a_sent_model).load_network, "model.pt: no weights of this network")
+        weights = str(a_sent_model / WEIGHTS)
         refused(lambda: SegmentationRun(torch.nn.Identity(), weights, 1.5, 4, [1, 99], 0, 1, {"LV": 1}, "cpu"), weights)
         refused(lambda: load_encoder_weights(a_network, weights), "model.pt: cannot be read as weights")
         for name in ("last", "previous", "best"):
@@ -322,18 +288,18 @@ class TestAFileOfWeights:
         refused(Checkpoints(tmp_path).load, "last.pt: damaged", "start the run again")
         refused(Checkpoints(tmp_path).load_best, "best.pt: missing or damaged")
 
-    def test_is_shown_to_the_person_and_not_taken_without_consent(self, content, a_model, own):
-        (a_model / WEIGHTS).write_bytes(content)
-        change(a_model / METADATA, lambda m: m["cardiacseg"].update(sha256=sha256(a_model / WEIGHTS)))
-        (line, *_) = runs_code(a_model)
+    def test_is_shown_to_the_person_and_not_taken_without_consent(self, content, a_sent_model, own):
+        (a_sent_model / WEIGHTS).write_bytes(content)
+        change_json(a_sent_model / METADATA, lambda m: m["cardiacseg"].update(sha256=sha256(a_sent_model / WEIGHTS)))
+        (line, *_) = runs_code(a_sent_model)
         assert line.startswith(f"{WEIGHTS.as_posix()}: ")
         with pytest.raises(UntrustedModelError):
-            import_model(a_model)
+            import_model(a_sent_model)
 
-    def test_is_not_opened_where_its_hash_is_not_that_of_the_metadata(self, canary, a_model):
-        (a_model / WEIGHTS).write_bytes(WEIGHTS_ATTACKS["a bare pickle"](canary))
-        refused(Bundle.read(a_model).load_network, "SHA-256 is not the one")
-        weights = str(a_model / WEIGHTS)
+    def test_is_not_opened_where_its_hash_is_not_that_of_the_metadata(self, canary, a_sent_model):
+        (a_sent_model / WEIGHTS).write_bytes(WEIGHTS_ATTACKS["a bare pickle"](canary))
+        refused(Bundle.read(a_sent_model).load_network, "SHA-256 is not the one")
+        weights = str(a_sent_model / WEIGHTS)
         run = [torch.nn.Identity(), weights, 1.5, 4, [1, 99], 0, 1, {"LV": 1}, "cpu"]
         refused(lambda: SegmentationRun(*run), "SHA-256 is not the one")
 
@@ -351,10 +317,10 @@ class TestAFileOfWeights:
             assert (tmp_path / str(number)).is_dir()
 
     @pytest.mark.skipif(os.name == "nt", reason="needs a file system with sparse files")
-    def test_larger_than_any_model_is_not_read(self, a_model):
-        with (a_model / WEIGHTS).open("wb") as weights:
+    def test_larger_than_any_model_is_not_read(self, a_sent_model):
+        with (a_sent_model / WEIGHTS).open("wb") as weights:
             weights.truncate(10**12)
-        refused(Bundle.read(a_model).load_network, "model.pt: is larger than any model")
+        refused(Bundle.read(a_sent_model).load_network, "model.pt: is larger than any model")
 
 
 @pytest.mark.parametrize(
@@ -366,10 +332,10 @@ class TestAFileOfWeights:
     ],
     ids=["wide", "with wide kernels", "of many channels"],
 )
-def test_a_network_that_would_fill_the_memory_is_not_built(edit, a_model):
-    change(a_model / INFERENCE, lambda config: config["network_def"].update(edit))
+def test_a_network_that_would_fill_the_memory_is_not_built(edit, a_sent_model):
+    change_json(a_sent_model / INFERENCE, lambda config: config["network_def"].update(edit))
     start = time.process_time()
-    refused(Bundle.read(a_model).load_network, "inference.json: network 'DynUNet' cannot be built")
+    refused(Bundle.read(a_sent_model).load_network, "inference.json: network 'DynUNet' cannot be built")
     assert time.process_time() - start < 5
 
 
@@ -384,15 +350,15 @@ def test_a_network_that_would_fill_the_memory_is_not_built(edit, a_model):
         lambda ours: ours.update(labels={"LV": 1e400}),
     ],
 )
-def test_a_grid_that_would_fill_the_memory_is_refused(edit, a_model):
-    change(a_model / METADATA, lambda metadata: edit(metadata["cardiacseg"]))
-    refused(lambda: Bundle.read(a_model), "metadata.json: lacks what CardiacSeg needs")
+def test_a_grid_that_would_fill_the_memory_is_refused(edit, a_sent_model):
+    change_json(a_sent_model / METADATA, lambda metadata: edit(metadata["cardiacseg"]))
+    refused(lambda: Bundle.read(a_sent_model), "metadata.json: lacks what CardiacSeg needs")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 100_000, " " * 17_000_000, "9" * 100_000, "\ud800"])
-def test_metadata_made_to_break_readers_is_refused(text, a_model):
-    (a_model / METADATA).write_text(text, encoding="utf-8", errors="surrogatepass")
-    refused(lambda: Bundle.read(a_model))
+def test_metadata_made_to_break_readers_is_refused(text, a_sent_model):
+    (a_sent_model / METADATA).write_text(text, encoding="utf-8", errors="surrogatepass")
+    refused(lambda: Bundle.read(a_sent_model))
 
 
 def array_file(header: str, version: bytes = b"\x01\x00") -> bytes:
@@ -521,47 +487,47 @@ NETWORKS_AS_ONNX: dict[str, tuple[Callable[[], bytes], str]] = {
 
 class TestAFileOfOnnx:
     @pytest.mark.parametrize("attack", NETWORKS_AS_ONNX)
-    def test_is_refused_with(self, attack, a_model, tmp_path, monkeypatch):
+    def test_is_refused_with(self, attack, a_sent_model, tmp_path, monkeypatch):
         make, words = NETWORKS_AS_ONNX[attack]
-        monkeypatch.chdir(a_model)  # from where OpenVINO would take what lies beside it
+        monkeypatch.chdir(a_sent_model)  # from where OpenVINO would take what lies beside it
         np.zeros(1, np.float32).tofile("w.bin")
-        (a_model / ONNX).write_bytes(make())
-        bundle = note_onnx(Bundle.read(a_model))
+        (a_sent_model / ONNX).write_bytes(make())
+        bundle = note_onnx(Bundle.read(a_sent_model))
         refused(lambda: runtime.load_runtime(bundle, "cpu:openvino"), "model.onnx: OpenVINO cannot run it", words)
 
     @pytest.mark.parametrize(
         "attack", [name for name, (_, words) in NETWORKS_AS_ONNX.items() if words != "OpenVINO cannot run it"]
     )
-    def test_is_not_imported_either(self, attack, a_model, own):
-        (a_model / ONNX).write_bytes(NETWORKS_AS_ONNX[attack][0]())
-        note_onnx(Bundle.read(a_model))
-        refused(lambda: import_model(a_model), "gift", "cannot be used")
+    def test_is_not_imported_either(self, attack, a_sent_model, own):
+        (a_sent_model / ONNX).write_bytes(NETWORKS_AS_ONNX[attack][0]())
+        note_onnx(Bundle.read(a_sent_model))
+        refused(lambda: import_model(a_sent_model), "gift", "cannot be used")
         assert list(own.iterdir()) == []
 
-    def test_that_computes_something_else_is_refused_when_it_does(self, a_model):
-        (a_model / ONNX).write_bytes(network(helper.make_node("Shape", ["x"], ["y"])).SerializeToString())
-        loaded = runtime.load_runtime(note_onnx(Bundle.read(a_model)), "cpu:openvino")
+    def test_that_computes_something_else_is_refused_when_it_does(self, a_sent_model):
+        (a_sent_model / ONNX).write_bytes(network(helper.make_node("Shape", ["x"], ["y"])).SerializeToString())
+        loaded = runtime.load_runtime(note_onnx(Bundle.read(a_sent_model)), "cpu:openvino")
         refused(lambda: loaded.probabilities(np.zeros((2, 1, 8, 8), np.float32)), "gives no probabilities of slices")
 
-    def test_is_not_opened_where_its_hash_is_not_that_of_the_metadata(self, a_model, own):
-        (a_model / ONNX).write_bytes(network().SerializeToString())
-        bundle = note_onnx(Bundle.read(a_model))
-        (a_model / ONNX).write_bytes(b"hello")
+    def test_is_not_opened_where_its_hash_is_not_that_of_the_metadata(self, a_sent_model, own):
+        (a_sent_model / ONNX).write_bytes(network().SerializeToString())
+        bundle = note_onnx(Bundle.read(a_sent_model))
+        (a_sent_model / ONNX).write_bytes(b"hello")
         refused(lambda: runtime.load_runtime(bundle, "cpu:openvino"), "SHA-256 is not the one")
-        refused(lambda: import_model(a_model), "SHA-256 is not the one")
+        refused(lambda: import_model(a_sent_model), "SHA-256 is not the one")
 
     @pytest.mark.skipif(os.name == "nt", reason="needs a file system with sparse files")
-    def test_larger_than_any_model_is_not_read(self, a_model):
-        (a_model / ONNX).write_bytes(network().SerializeToString())
-        bundle = note_onnx(Bundle.read(a_model))
-        with (a_model / ONNX).open("wb") as file:
+    def test_larger_than_any_model_is_not_read(self, a_sent_model):
+        (a_sent_model / ONNX).write_bytes(network().SerializeToString())
+        bundle = note_onnx(Bundle.read(a_sent_model))
+        with (a_sent_model / ONNX).open("wb") as file:
             file.truncate(10**12)
         refused(lambda: runtime.load_runtime(bundle, "cpu:openvino"), "model.onnx: is larger than any model")
 
-    def test_that_is_one_runs(self, a_model):
+    def test_that_is_one_runs(self, a_sent_model):
         """So that what is refused above is refused for its attack."""
-        (a_model / ONNX).write_bytes(network().SerializeToString())
-        loaded = OpenVinoRuntime(a_model / ONNX)
+        (a_sent_model / ONNX).write_bytes(network().SerializeToString())
+        loaded = OpenVinoRuntime(a_sent_model / ONNX)
         assert loaded.probabilities(np.zeros((2, 1, 8, 8), np.float32)).shape == (2, 1, 8, 8)
 
     def test_with_any_byte_changed_is_looked_through_or_refused(self):
@@ -633,48 +599,51 @@ CODE: dict[str, tuple[str, str, str]] = {
 
 class TestCodeThatAModelBrings:
     @pytest.mark.parametrize("attack", CODE)
-    def test_is_found_shown_and_refused_without_consent(self, attack, a_model, own, monkeypatch):
+    def test_is_found_shown_and_refused_without_consent(self, attack, a_sent_model, own, monkeypatch):
         name, text, shown = CODE[attack]
-        monkeypatch.setattr(sys, "path", [str(a_model), *sys.path])  # as where `python -m` starts in it
-        (a_model / name).parent.mkdir(exist_ok=True)
+        monkeypatch.setattr(sys, "path", [str(a_sent_model), *sys.path])  # as where `python -m` starts in it
+        (a_sent_model / name).parent.mkdir(exist_ok=True)
         if name == "configs/inference.json":
-            change(a_model / INFERENCE, lambda config: config.update(json.loads(text)))
+            change_json(a_sent_model / INFERENCE, lambda config: config.update(json.loads(text)))
         else:
-            (a_model / name).write_text(text, encoding="utf-8")
+            (a_sent_model / name).write_text(text, encoding="utf-8")
         with pytest.raises(UntrustedModelError) as caught:
-            import_model(a_model)
+            import_model(a_sent_model)
         (line,) = caught.value.lines
         assert line.startswith(f"{name}: ")
         assert shown in line
         assert not own.exists() or list(own.iterdir()) == []
 
-    def test_is_shown_so_that_nothing_hides_in_it(self, a_model):
+    def test_is_shown_so_that_nothing_hides_in_it(self, a_sent_model):
         """A character that turns the text around, one that is not seen, and a line break."""
-        (a_model / "configs" / "x.json").write_text(
+        (a_sent_model / "configs" / "x.json").write_text(
             json.dumps({"a": "$exit(7) \u202e\u200b\n harmless"}), encoding="utf-8"
         )
-        (a_model / "docs" / "card\u202emd.py").write_text("", encoding="utf-8")
-        found = runs_code(a_model)
+        (a_sent_model / "docs" / "card\u202emd.py").write_text("", encoding="utf-8")
+        found = runs_code(a_sent_model)
         assert len(found) == 2
         assert all(line.isprintable() for line in found)
         assert "\\u202e" in found[0]
         assert "docs/card\\u202emd.py" in found[1]
 
-    def test_is_never_run_by_cardiacseg_even_with_consent(self, canary, a_model, own, monkeypatch):
-        """Everything that listing, showing and loading a model do, on one that has a trap wherever code may stand."""
+    def test_is_never_run_by_cardiacseg_even_with_consent(self, canary, a_sent_model, own, monkeypatch):
+        """Everything that showing and loading a model do, on one that has a trap wherever code may stand."""
         trap = f"$__import__('os').mkdir({str(canary)!r})"
         more = {"bundle_root": trap, "imports": [trap], "initialize": [trap], "run": [trap], trap: trap}
-        change(a_model / INFERENCE, lambda config: config.update(more))
-        change(a_model / METADATA, lambda metadata: metadata.update(version=trap, name=trap))
-        (a_model / "torch.py").write_text(f"import os; os.mkdir({str(canary)!r})", encoding="utf-8")
-        bundle = import_model(a_model, trust_code=True)
+        change_json(a_sent_model / INFERENCE, lambda config: config.update(more))
+        change_json(a_sent_model / METADATA, lambda metadata: metadata.update(version=trap, name=trap))
+        (a_sent_model / "scripts").mkdir()
+        for name in ("torch.py", "scripts/__init__.py"):
+            (a_sent_model / name).write_text(f"import os; os.mkdir({str(canary)!r})", encoding="utf-8")
+        bundle = import_model(a_sent_model, trust_code=True)
         monkeypatch.chdir(bundle.folder)
+        assert model_facts(bundle).name == "gift"
         bundle.load_network()
 
-    def test_reaches_no_network_of_a_bundle(self, canary, a_model):
+    def test_reaches_no_network_of_a_bundle(self, canary, a_sent_model):
         trap = {"_target_": "os.mkdir", "path": str(canary)}
-        change(a_model / INFERENCE, lambda config: config.update(network_def=trap))
-        refused(Bundle.read(a_model).load_network, "network 'os.mkdir' is not known")
+        change_json(a_sent_model / INFERENCE, lambda config: config.update(network_def=trap))
+        refused(Bundle.read(a_sent_model).load_network, "network 'os.mkdir' is not known")
 
 
 class TestAnOldPackage:
@@ -697,11 +666,11 @@ class TestAnOldPackage:
         refused(lambda: load_encoder_weights(a_network, tmp_path / "best.pt"), "torch 2.4.0 is too old")
         refused(lambda: load_encoder_weights(a_network, "download"), "torch 2.4.0 is too old")
 
-    def test_leaves_the_work_to_openvino_and_says_so(self, a_model, monkeypatch):
+    def test_leaves_the_work_to_openvino_and_says_so(self, a_sent_model, monkeypatch):
         monkeypatch.setattr(torch, "__version__", "2.4.0")
         monkeypatch.setattr(runtime, "_may_have_graphics_card", lambda: True)
-        (a_model / ONNX).write_bytes(network().SerializeToString())
-        described = runtime.load_runtime(note_onnx(Bundle.read(a_model))).described
+        (a_sent_model / ONNX).write_bytes(network().SerializeToString())
+        described = runtime.load_runtime(note_onnx(Bundle.read(a_sent_model))).described
         assert described.startswith("OpenVINO on ")
         assert "(no graphics card, torch 2.4.0 is too old, 2.10 or later is needed: " in described
 

@@ -21,6 +21,7 @@ from CardiacSegLib.jobs.client import WorkerClient, worker_command
 from CardiacSegLib.jobs.doubts import no_doubt_text
 from CardiacSegLib.jobs.events import EventWriter, lines_beside_events, read_events
 from CardiacSegLib.jobs.processes import engine_environment
+from waiting import wait_until
 
 #: A worker whose models are the ways in which an engine can behave; it may be told after how much idle time to end.
 CHEAP_WORKER = """
@@ -104,13 +105,6 @@ def an_impatient_client(tmp_path: Path):
     script.write_text(CHEAP_WORKER)
     with WorkerClient(model="plain", command=[sys.executable, str(script), "0.2"]) as client:
         yield client
-
-
-def wait_until(condition, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def is_alive(process_id: int) -> bool:
@@ -197,7 +191,6 @@ class TestWorker:
         np.testing.assert_array_equal(labels, LABELS)
         assert labels.dtype == np.uint8
         assert a_client.convention == CANONICAL
-        assert [structure.name for structure in a_client.structures] == list(CANONICAL)
 
     def test_it_tells_how_far_it_is(self, a_client):
         a_client.submit(IMAGE, AFFINE)
@@ -356,7 +349,6 @@ class TestAnIdleWorker:
         an_impatient_client.segment(IMAGE, AFFINE)
         first = an_impatient_client.process_id
         wait_until(lambda: an_impatient_client.process_id is None)
-        assert not an_impatient_client.is_warm
         np.testing.assert_array_equal(an_impatient_client.segment(IMAGE, AFFINE), LABELS)
         assert an_impatient_client.process_id != first
 
@@ -386,12 +378,11 @@ class TestAnIdleWorker:
 
 class TestWarmingUp:
     def test_loads_the_model_that_the_first_job_finds(self, a_client):
-        assert not a_client.is_warm
         a_client.warm_up()
         worker = a_client.process_id
         assert worker is not None
         assert not a_client.is_busy
-        wait_until(lambda: a_client.is_warm)
+        wait_until(lambda: "loading plain" in a_client.log)
         np.testing.assert_array_equal(a_client.segment(IMAGE, AFFINE), LABELS)
         assert a_client.process_id == worker
         assert a_client.log.count("loading plain") == 1
@@ -406,7 +397,6 @@ class TestWarmingUp:
         a_client.warm_up(model="unknown")
         with pytest.raises(CardiacSegError, match="there is no model 'unknown'"):
             a_client.submit(IMAGE, AFFINE, model="unknown") and a_client.wait()
-        assert not a_client.is_warm
         with WorkerClient(command=["no-such-program"]) as client:
             client.warm_up()
             with pytest.raises(CardiacSegError, match="cannot be started"):

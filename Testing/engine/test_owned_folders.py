@@ -11,7 +11,7 @@ import pytest
 
 from CardiacSegLib.jobs.owned_folders import make_owned_folder, owned_folder
 from CardiacSegLib.jobs.processes import engine_environment
-from killing import wait_until
+from waiting import wait_until
 
 #: Makes a folder with something in it, starts a process that computes without end, and tells of both.
 STARTER = """

@@ -81,7 +81,7 @@ def test_an_image_without_labels_is_shown_whole(phantom: Phantom, tmp_path: Path
 
 def test_a_frame_that_does_not_exist_is_named(phantom: Phantom, tmp_path: Path) -> None:
     with pytest.raises(CardiacSegError, match="ES is frame 7, but the image has 3 frames"):
-        contour_picture(phantom.image, phantom.labels, phantom.affine, tmp_path / "picture.png")
+        _draw(phantom, tmp_path / "picture.png", frames=(("ED", 0), ("ES", 7)))
 
 
 def test_image_and_labels_must_share_a_grid(phantom: Phantom, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ from CardiacSegLib.jobs.privacy import keep_home_out_of_logs, without_home
 from CardiacSegLib.jobs.processes import engine_environment
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
 from CardiacSegLib.training.config import TrainingConfig
-from dicoms_made import write_cine, write_long_axis
+from dicoms_made import a_scan, write_cine, write_long_axis
 from phantoms import COARSE, write_acdc_patient
 
 TINY = ("--epochs", "1", "--filters", "8", "16", "32", "--spacing", "3", "--crop", "64", "--window", "96")
@@ -215,7 +215,7 @@ class TestWhatIsWritten:
 
     def test_of_a_dicom_study_holds_nothing_of_any_text_element(self, a_home, a_model, run):
         study = a_home / "study"
-        write_cine(study, make_phantom(PhantomOptions(frames=5, slices=3, seed=3, **COARSE)), SeriesDescription="sa")
+        write_cine(study, a_scan(5, 3), SeriesDescription="sa")
         for number, path in enumerate(sorted(study.iterdir())):
             plant_in_dicom(path, every_element=number < 2)  # the first holds what is read of a series
         assert len(pydicom.dcmread(study / "00-00.dcm")) > 400
@@ -229,7 +229,7 @@ class TestWhatIsWritten:
 
     def test_of_a_damaged_dicom_file_is_said_without_quoting_it(self, a_home, run):
         study = a_home / "study"
-        write_cine(study, make_phantom(PhantomOptions(frames=2, slices=3, seed=3, **COARSE)))
+        write_cine(study, a_scan(2, 3))
         for path in study.iterdir():
             plant_in_dicom(path, every_element=False)
         damaged = study / "01-01.dcm"
@@ -238,7 +238,7 @@ class TestWhatIsWritten:
 
     def test_in_a_description_of_a_series_is_listed_and_not_written(self, a_home, a_model, run):
         description = f"sa {WORD}"
-        phantom = make_phantom(PhantomOptions(frames=5, slices=3, seed=3, **COARSE))
+        phantom = a_scan(5, 3)
         write_cine(a_home / "study", phantom, SeriesDescription=description)
         write_long_axis(a_home / "study" / "other", phantom)
         for path in (a_home / "study" / "other").iterdir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -17,7 +16,8 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.report import write_report
 from CardiacSegLib.evaluation.study import About
 from CardiacSegLib.images import Image, read_image, write_image
-from evaluations_made import Page, SlippedLabels, make_evaluation, make_patients
+from evaluations_made import SlippedLabels, make_evaluation, make_patients
+from results_read import Page, as_written, rows_of
 
 WARNING = "slipped WAS TRAINED ON 1 of these 4 patients"
 _DIGITS = {"dice": 3, "jaccard": 3, "precision": 3, "recall": 3, "accuracy": 4, "hd_mm": 1, "hd95_mm": 2, "asd_mm": 2}
@@ -64,10 +64,6 @@ def the_scores_alone(a_copy: Path) -> Path:
     return a_copy
 
 
-def _written(value: float, digits: int, sign: str = "") -> str:
-    return f"{value:{sign}.{digits}f}".replace("-", "−")
-
-
 def _change(folder: Path, **changes: object) -> None:
     path = folder / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
@@ -89,7 +85,7 @@ def test_the_scores_of_every_structure_and_phase_are_those_of_the_summary(page: 
 
 
 def _cell(entry: dict, digits: int) -> str:
-    mean, sd, median = (_written(entry[name], digits) for name in ("mean", "sd", "median"))
+    mean, sd, median = (as_written(entry[name], digits) for name in ("mean", "sd", "median"))
     return f"{mean} ± {sd} · {median}" + (f" n = {entry['count']}" if entry["count"] < 4 else "")
 
 
@@ -108,14 +104,14 @@ def test_the_agreement_of_volumes_is_that_of_the_summary(page: Page, summary: di
         missing = " (1 not found)" if entry["missing"] else ""
         limits = " to ".join(_signed(limit) for limit in entry["limits"])
         assert rows[name] == [
-            *(entry["unit"], f"{entry['n']}{missing}", _written(entry["mae"], 1)),
+            *(entry["unit"], f"{entry['n']}{missing}", as_written(entry["mae"], 1)),
             _signed(entry["bias"]),
-            *(_written(entry["sd"], 1), limits, _written(entry["r"], 3)),
+            *(as_written(entry["sd"], 1), limits, as_written(entry["r"], 3)),
         ]
 
 
 def _signed(value: float) -> str:
-    return _written(value, 1, "+") if round(value, 1) else "0.0"
+    return as_written(value, 1, "+") if round(value, 1) else "0.0"
 
 
 def test_a_measure_of_which_a_patient_has_none_says_so(page: Page) -> None:
@@ -140,20 +136,19 @@ def test_groups_have_the_figures_of_the_summary(page: Page, summary: dict) -> No
     rows = {row[0]: row[1:] for row in page.tables["by-patient-group"][1:]}
     assert list(rows) == ["DCM", "NOR"]
     for group, scores in summary["groups"].items():
-        dice = [_written(scores[name]["dice"]["mean"], 3) for name in ("LV", "MYO", "RV", "mean")]
-        distances = [_written(scores["mean"][name]["mean"], 2) for name in ("hd95_mm", "asd_mm")]
+        dice = [as_written(scores[name]["dice"]["mean"], 3) for name in ("LV", "MYO", "RV", "mean")]
+        distances = [as_written(scores["mean"][name]["mean"], 2) for name in ("hd95_mm", "asd_mm")]
         assert rows[group] == ["2", *dice, *distances]
     errors = {row[0]: row[1:] for row in page.tables["agreement-by-patient-group"][1:]}
     for group, measures in summary["agreement_by_group"].items():
         found = [measures[name] for name in ("LVEF", "RVEF", "LVEDV", "RVEDV")]
-        assert errors[group] == ["2", *(f"{_written(e['mae'], 1)} ({_signed(e['bias'])})" for e in found)]
+        assert errors[group] == ["2", *(f"{as_written(e['mae'], 1)} ({_signed(e['bias'])})" for e in found)]
 
 
 def test_every_case_is_listed_with_its_dice_the_worst_first(page: Page, evaluated: Path) -> None:
     dice: dict[str, dict[str, float]] = {}
-    with (evaluated / "metrics.csv").open(encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            dice.setdefault(row["case"], {})[row["structure"]] = float(row["dice"])
+    for row in rows_of(evaluated / "metrics.csv"):
+        dice.setdefault(row["case"], {})[row["structure"]] = float(row["dice"])
     means = {case: sum(values.values()) / 3 for case, values in dice.items()}
     expected = [
         [case, *(f"{dice[case][name]:.3f}" for name in ("LV", "MYO", "RV")), f"{means[case]:.3f}"]

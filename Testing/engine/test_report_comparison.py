@@ -12,7 +12,8 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.comparison import compare
 from CardiacSegLib.evaluation.report import write_comparison
 from CardiacSegLib.evaluation.study import About
-from evaluations_made import Page, SlippedLabels, make_evaluation, make_patients
+from evaluations_made import SlippedLabels, make_evaluation, make_patients
+from results_read import Page, as_written
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +41,11 @@ def differences(compared: Path) -> dict[tuple[str, str, str], dict]:
     return {(row["metric"], row["structure"], row["phase"]): row for row in found}
 
 
-def _written(value: float, digits: int, sign: str = "+") -> str:
-    return f"{value:{sign}.{digits}f}".replace("-", "−")
-
-
 def _cells(row: dict, digits: int) -> list[str]:
-    means = [_written(row[name], digits, "") for name in ("baseline_mean", "model_mean")]
-    interval = " to ".join(_written(row[name], digits) for name in ("low", "high"))
+    means = [as_written(row[name], digits) for name in ("baseline_mean", "model_mean")]
+    interval = " to ".join(as_written(row[name], digits, "+") for name in ("low", "high"))
     better = {"model": row["model"], "baseline": row["baseline"], "": "–"}[row["better"]]
-    return [str(row["patients"]), *means, _written(row["difference"], digits), interval, better]
+    return [str(row["patients"]), *means, as_written(row["difference"], digits, "+"), interval, better]
 
 
 def test_every_difference_is_that_of_the_comparison(page: Page, differences: dict) -> None:

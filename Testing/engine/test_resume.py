@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,45 +20,12 @@ from CardiacSegLib.jobs.events import read_events
 from CardiacSegLib.training import compilation
 from CardiacSegLib.training import run as run_module
 from CardiacSegLib.training.checkpoints import Checkpoints
-from CardiacSegLib.training.config import TrainingConfig
 from CardiacSegLib.training.run import resume, train
 from CardiacSegLib.training.trainer import Trainer
+from killing import check_weights, start_training
 from listening import Listener
 
 STEPS = 48
-
-
-@pytest.fixture(scope="module")
-def a_config(a_small_config: TrainingConfig) -> TrainingConfig:
-    """Forty-eight steps, validated and saved every fourth."""
-    return replace(a_small_config, epochs=12, validations=12, seed=5)
-
-
-@pytest.fixture(scope="module")
-def an_unbroken_run(a_config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "unbroken"
-    train(a_config, folder, Listener())
-    return folder
-
-
-def weights_of(run: Path) -> dict[str, torch.Tensor]:
-    """Every number that a run ended with: live and averaged weights, and what the optimizer remembers."""
-    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["trainer"]
-    assert state["step"] == STEPS
-    moments = state["optimizer"]["state"]
-    remembered = {f"{number}.{name}": value for number, one in moments.items() for name, value in one.items()}
-    return {
-        **state["network"],
-        **{f"averaged.{name}": value for name, value in state["averaged"].items()},
-        **remembered,
-    }
-
-
-def assert_same_weights(run: Path, other: Path) -> None:
-    ours, theirs = weights_of(run), weights_of(other)
-    assert ours.keys() == theirs.keys()
-    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
-    assert not different
 
 
 def stop_at_step(step: int, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -76,66 +41,33 @@ def stop_at_step(step: int, monkeypatch: pytest.MonkeyPatch, error: BaseExceptio
 
 
 class TestARunThatIsKilled:
-    @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
-    def test_ends_in_the_weights_of_one_that_was_not(self, kills, a_config, an_unbroken_run, tmp_path):
-        """SIGKILL at points by chance, in a process of its own each time."""
-        folder, chance = tmp_path / "run", random.Random(1)
-        a_config_of_the_command = ["--epochs", "12", "--validations", "12", "--seed", "5", "--filters", "8", "16", "32"]
-        a_config_of_the_command += ["--spacing", "3", "--crop", "64", "--window", "96", "--learning-rate", "0.01"]
-        a_config_of_the_command += ["--ema-decay", "0.9", "--device", "cpu", "--name", "small"]
-        start = ["--dataset", a_config.dataset, "--output", str(folder), *a_config_of_the_command]
-        for step in sorted(chance.sample(range(2, STEPS - 4), kills)):
-            self.kill_at(step, start if not folder.exists() else ["--resume", str(folder)], folder)
-            Checkpoints(folder / "checkpoints").load()  # is whole, or none was written yet
+    def test_ends_in_the_weights_of_one_that_was_not(self, longer_options, an_unbroken_run, tmp_path, capsys):
+        """Killed at a step by chance; at many of them in ``test_kills.py``."""
+        folder = tmp_path / "run"
+        process, _ = start_training(longer_options, folder, until=random.Random(1).randrange(2, STEPS - 4))
+        assert process.poll() is None, folder.with_suffix(".log").read_text("utf-8")
+        process.kill()
+        process.wait()
+        Checkpoints(folder / "checkpoints").load()  # is whole, or none was written yet
         (folder / "checkpoints" / ".partial-abc.pt").write_bytes(b"what a process killed while it wrote leaves")
-        finished = subprocess.run(
-            [sys.executable, "-m", "CardiacSegLib.cli", "train", "--resume", str(folder)],
-            capture_output=True,
-            text=True,
-        )
-        assert finished.returncode == 0, finished.stderr
+        assert main(["train", "--resume", str(folder)]) == 0
+        assert capsys.readouterr().out.strip().endswith("bundle")
         events, _ = read_events(folder / "events.jsonl")
-        assert sum(event.get("name") == "resume" for event in events) >= min(kills, 2)
-        assert_same_weights(folder, an_unbroken_run)
+        assert sum(event.get("name") == "resume" for event in events) == 1
+        check_weights(folder, an_unbroken_run)
         assert (folder / "metrics.csv").read_text().count("\n") == 13
         assert not list(folder.rglob(".partial-*"))
 
-    def kill_at(self, step: int, arguments: list[str], folder: Path) -> None:
-        """Start the command and kill its process as soon as it has done about that many steps."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "CardiacSegLib.cli", "train", *arguments, "--events"],
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-        )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            events, _ = read_events(folder / "events.jsonl")
-            if max((event.get("step", 0) for event in events), default=0) >= step:
-                break
-            time.sleep(0.002)
-        assert process.poll() is None, "the run was over before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
     @pytest.mark.long
-    def test_goes_on_from_any_step(self, a_config, an_unbroken_run, tmp_path, monkeypatch):
+    def test_goes_on_from_any_step(self, a_longer_config, an_unbroken_run, tmp_path, monkeypatch):
         for step in (0, 7, 47):  # before the first, between two checkpoints, before the last
             folder = tmp_path / str(step)
             with monkeypatch.context() as context:
                 stop_at_step(step, context, KeyboardInterrupt())
                 with pytest.raises(KeyboardInterrupt):
-                    train(a_config, folder, Listener())
+                    train(a_longer_config, folder, Listener())
             resume(folder, Listener())
-            assert_same_weights(folder, an_unbroken_run)
-
-    @pytest.mark.long
-    def test_goes_on_by_the_command(self, a_config, tmp_path, monkeypatch, capsys):
-        with monkeypatch.context() as context:
-            stop_at_step(9, context, KeyboardInterrupt())
-            with pytest.raises(KeyboardInterrupt):
-                train(a_config, tmp_path / "run", Listener())
-        assert main(["train", "--resume", str(tmp_path / "run")]) == 0
-        assert capsys.readouterr().out.strip().endswith("bundle")
+            check_weights(folder, an_unbroken_run)
 
     def test_while_it_wrote_a_checkpoint_has_the_one_before(self, an_unbroken_run, tmp_path):
         shutil.copytree(an_unbroken_run / "checkpoints", tmp_path / "checkpoints")
@@ -154,17 +86,17 @@ class TestARunThatIsKilled:
         shutil.rmtree(tmp_path / "run" / "bundle")
         bundle = resume(tmp_path / "run", Listener())
         assert bundle.card.is_file()
-        assert_same_weights(tmp_path / "run", an_unbroken_run)
+        check_weights(tmp_path / "run", an_unbroken_run)
 
     def test_while_it_was_scored_once_more_has_its_earlier_bundle_and_all_that_it_said(
-        self, a_config, tmp_path, monkeypatch
+        self, a_longer_config, tmp_path, monkeypatch
     ):
         folder = tmp_path / "run"
-        bundle = train(replace(a_config, epochs=1, validations=1), folder, Listener())
+        bundle = train(replace(a_longer_config, epochs=1, validations=1), folder, Listener())
         with (folder / "events.jsonl").open("a", encoding="utf-8") as stream:
             stream.write('{"event": "progress", "fra')
         with monkeypatch.context() as context:
-            context.setattr(run_module, "score_cases", self.interrupted)
+            context.setattr("CardiacSegLib.training.scoring.score_cases", self.interrupted)
             with pytest.raises(KeyboardInterrupt):
                 resume(folder, Listener(), {"epochs": 2})
         assert Bundle.read(bundle.folder) == bundle
@@ -176,6 +108,16 @@ class TestARunThatIsKilled:
 
     def interrupted(self, *_: object) -> None:
         raise KeyboardInterrupt
+
+    def test_while_its_bundles_changed_places_has_one_of_them_even_if_the_next_start_fails(
+        self, an_unbroken_run, tmp_path, monkeypatch
+    ):
+        run = shutil.copytree(an_unbroken_run, tmp_path / "run")
+        (run / "bundle").rename(run / "bundle-earlier")
+        monkeypatch.setattr(run_module, "load_store", self.interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            resume(run, Listener())
+        assert Bundle.read(run / "bundle") == replace(Bundle.read(an_unbroken_run / "bundle"), folder=run / "bundle")
 
 
 class TestARunThatGoesOn:
@@ -192,17 +134,17 @@ class TestARunThatGoesOn:
         with pytest.raises(CardiacSegError, match="no training run in it"):
             resume(tmp_path, Listener())
 
-    def test_is_not_begun_again_over_what_is_there(self, a_config, an_unbroken_run):
+    def test_is_not_begun_again_over_what_is_there(self, a_longer_config, an_unbroken_run):
         before = (an_unbroken_run / "events.jsonl").read_bytes()
         with pytest.raises(CardiacSegError, match="holds a run already; go on with it by --resume"):
-            train(a_config, an_unbroken_run, Listener())
+            train(a_longer_config, an_unbroken_run, Listener())
         assert (an_unbroken_run / "events.jsonl").read_bytes() == before
 
-    def test_keeps_its_patients_on_their_sides(self, a_config, an_unbroken_run, tmp_path):
+    def test_keeps_its_patients_on_their_sides(self, a_longer_config, an_unbroken_run, tmp_path):
         shutil.copytree(an_unbroken_run, tmp_path / "run")
         split = (tmp_path / "run" / "split.json").read_text(encoding="utf-8")
         more = tmp_path / "more"
-        shutil.copytree(a_config.dataset, more)
+        shutil.copytree(a_longer_config.dataset, more)
         shutil.copytree(more / "patient001", more / "patient000")
         for path in (more / "patient000").glob("patient001*"):
             path.rename(path.with_name(path.name.replace("patient001", "patient000")))
@@ -212,30 +154,34 @@ class TestARunThatGoesOn:
 
 class TestWhatGoesWrong:
     @pytest.mark.long
-    def test_a_folder_of_data_that_vanished_is_named_and_can_be_given_again(self, a_config, tmp_path, monkeypatch):
+    def test_a_folder_of_data_that_vanished_is_named_and_can_be_given_again(
+        self, a_longer_config, tmp_path, monkeypatch
+    ):
         data = tmp_path / "data"
-        shutil.copytree(a_config.dataset, data)
+        shutil.copytree(a_longer_config.dataset, data)
         with monkeypatch.context() as context:
             stop_at_step(9, context, KeyboardInterrupt())
             with pytest.raises(KeyboardInterrupt):
-                train(replace(a_config, dataset=str(data)), tmp_path / "run", Listener())
+                train(replace(a_longer_config, dataset=str(data)), tmp_path / "run", Listener())
         data.rename(tmp_path / "elsewhere")
         with pytest.raises(CardiacSegError, match="data"):
             resume(tmp_path / "run", Listener())
         resume(tmp_path / "run", Listener(), {"dataset": str(tmp_path / "elsewhere")})
 
-    def test_a_case_that_cannot_be_read_is_named(self, a_config, tmp_path):
+    def test_a_case_that_cannot_be_read_is_named(self, a_longer_config, tmp_path):
         data = tmp_path / "data"
-        shutil.copytree(a_config.dataset, data)
+        shutil.copytree(a_longer_config.dataset, data)
         image = next((data / "patient003").glob("*_frame01.nii.gz"))
         image.write_bytes(image.read_bytes()[:200])
         with pytest.raises(CardiacSegError, match=image.name):
-            train(replace(a_config, dataset=str(data)), tmp_path / "run", Listener())
+            train(replace(a_longer_config, dataset=str(data)), tmp_path / "run", Listener())
         events, _ = read_events(tmp_path / "run" / "events.jsonl")
         assert events[-1]["event"] == "error"
 
     @pytest.mark.long
-    def test_a_loss_that_is_no_number_names_the_cases_and_spoils_no_weights(self, a_config, tmp_path, monkeypatch):
+    def test_a_loss_that_is_no_number_names_the_cases_and_spoils_no_weights(
+        self, a_longer_config, tmp_path, monkeypatch
+    ):
         with monkeypatch.context() as context:
             whole = run_module.load_store
 
@@ -246,11 +192,11 @@ class TestWhatGoesWrong:
 
             context.setattr(run_module, "load_store", load_store)
             with pytest.raises(CardiacSegError, match=r"the loss is no number at step \d+ \(cases .*patient.*lower"):
-                train(a_config, tmp_path / "run", Listener())
+                train(a_longer_config, tmp_path / "run", Listener())
         resume(tmp_path / "run", Listener())
 
     def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_can_go_on(
-        self, a_config, an_unbroken_run, tmp_path, monkeypatch
+        self, a_longer_config, an_unbroken_run, tmp_path, monkeypatch
     ):
         with monkeypatch.context() as context:
             whole, written = Path.write_bytes, []
@@ -264,23 +210,23 @@ class TestWhatGoesWrong:
 
             context.setattr(Path, "write_bytes", write_bytes)
             with pytest.raises(CardiacSegError, match="No space left on device"):
-                train(a_config, tmp_path / "run", Listener())
+                train(a_longer_config, tmp_path / "run", Listener())
         assert not list((tmp_path / "run").rglob(".partial-*"))
         resume(tmp_path / "run", Listener())
-        assert_same_weights(tmp_path / "run", an_unbroken_run)
+        check_weights(tmp_path / "run", an_unbroken_run)
 
-    def test_a_network_that_finds_nothing_is_named_as_such(self, a_config, tmp_path, monkeypatch):
-        config = replace(a_config, learning_rate=1e-9)
+    def test_a_network_that_finds_nothing_is_named_as_such(self, a_longer_config, tmp_path, monkeypatch):
+        config = replace(a_longer_config, learning_rate=1e-9)
         with monkeypatch.context() as context:
-            whole = run_module._Run._new_network
+            whole = run_module.build_network
 
-            def sees_background(self):
-                network = whole(self)
+            def sees_background(definition):
+                network = whole(definition)
                 with torch.no_grad():
                     network.output_block.conv.conv.bias[0] += 100
                 return network
 
-            context.setattr(run_module._Run, "_new_network", sees_background)
+            context.setattr(run_module, "build_network", sees_background)
             with pytest.raises(CardiacSegError, match=r"all-background collapse.*lower learning_rate"):
                 train(config, tmp_path / "run", Listener())
         events, _ = read_events(tmp_path / "run" / "events.jsonl")
@@ -289,8 +235,8 @@ class TestWhatGoesWrong:
 
 
 class TestEarlyStopping:
-    def test_ends_a_run_that_brings_nothing_better(self, a_config, tmp_path):
-        config = replace(a_config, learning_rate=1e-9, patience=2, ema_decay=0.0)
+    def test_ends_a_run_that_brings_nothing_better(self, a_longer_config, tmp_path):
+        config = replace(a_longer_config, learning_rate=1e-9, patience=2, ema_decay=0.0)
         listener = Listener()
         train(config, tmp_path / "run", listener)
         assert "stop" in listener.stages
@@ -298,18 +244,26 @@ class TestEarlyStopping:
         assert step <= 4 * 5
 
     @pytest.mark.long
-    def test_may_keep_the_best_weights(self, a_config, tmp_path):
-        bundle = train(replace(a_config, keep="best"), tmp_path / "run", Listener())
+    def test_may_keep_the_best_weights(self, a_longer_config, tmp_path):
+        bundle = train(replace(a_longer_config, keep="best"), tmp_path / "run", Listener())
         best = Checkpoints(tmp_path / "run" / "checkpoints").load_best()
         kept = bundle.load_network().state_dict()
         assert all(torch.allclose(kept[name].float(), best[name].float(), atol=1e-3, rtol=1e-3) for name in kept)
 
 
 @pytest.mark.long
-def test_two_processes_train_one_network(a_config, tmp_path):
+def test_two_processes_train_one_network(a_longer_config, tmp_path):
     """Through torchrun, as on a machine with two GPUs; here each has a thread of the CPU."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command += ["-m", "CardiacSegLib.cli", "train", "--dataset", a_config.dataset, "--output", str(tmp_path / "run")]
+    command += [
+        "-m",
+        "CardiacSegLib.cli",
+        "train",
+        "--dataset",
+        a_longer_config.dataset,
+        "--output",
+        str(tmp_path / "run"),
+    ]
     command += ["--epochs", "6", "--filters", "8", "16", "32", "--spacing", "3", "--crop", "64", "--window", "96"]
     command += ["--learning-rate", "0.01", "--ema-decay", "0.9", "--device", "cpu", "--batch-size", "8"]
     finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -323,9 +277,9 @@ def test_two_processes_train_one_network(a_config, tmp_path):
 
 
 @pytest.mark.long
-def test_a_compiled_run_goes_on_in_the_same_bits_too(a_config, tmp_path, monkeypatch):
+def test_a_compiled_run_goes_on_in_the_same_bits_too(a_longer_config, tmp_path, monkeypatch):
     """Where this machine has no compiler it goes layer by layer, and has to do so as well."""
-    config = replace(a_config, compile="auto")
+    config = replace(a_longer_config, compile="auto")
     monkeypatch.setattr(compilation, "_SHORTEST_STEPS", 1)
     train(config, tmp_path / "unbroken", Listener())
     with monkeypatch.context() as context:
@@ -333,4 +287,4 @@ def test_a_compiled_run_goes_on_in_the_same_bits_too(a_config, tmp_path, monkeyp
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "broken", Listener())
     assert resume(tmp_path / "broken", Listener()) is not None
-    assert_same_weights(tmp_path / "broken", tmp_path / "unbroken")
+    check_weights(tmp_path / "broken", tmp_path / "unbroken")

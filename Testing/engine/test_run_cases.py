@@ -15,8 +15,10 @@ from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.training.cases import find_run_cases, model_convention, write_division
 from CardiacSegLib.training.config import TrainingConfig
+from CardiacSegLib.training.crossvalidation import cross_validate
 from CardiacSegLib.training.history import History
 from CardiacSegLib.training.validation import Validation
+from listening import Listener
 
 
 def some_cases(count: int, structures: str = "LV MYO RV", part: str = "", first: int = 1) -> list[Case]:
@@ -70,6 +72,13 @@ class TestTheStructuresOfARun:
 
     def test_are_numbered_from_one(self):
         assert model_convention({"LA", "LV", "MYO"}) == {"LV": 1, "MYO": 2, "LA": 3}
+
+
+def test_a_cross_validation_says_where_all_cases_are_kept_for_a_test(a_data_set, tmp_path):
+    a_data_set(some_cases(5, part="test"))
+    with pytest.raises(CardiacSegError, match="data: keeps all of its cases for a test; name other cases"):
+        cross_validate(TrainingConfig("data"), tmp_path / "out", Listener())
+    assert not (tmp_path / "out").exists()
 
 
 class TestTheSidesOfARun:

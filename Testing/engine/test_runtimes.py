@@ -23,7 +23,7 @@ from CardiacSegLib.inference import onnx_export, runtime
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.jobs.client import WorkerClient
 
-LIBRARY = Path(bundles.__file__).resolve().parents[1]
+LIBRARY = Path(bundles.__file__).resolve().parents[2]
 #: As in a Slicer that has only what labeling on a processor asks for.
 WITHOUT_TORCH = "import sys; sys.modules.update(dict.fromkeys(['torch', 'monai', 'onnx', 'onnxscript'])); "
 

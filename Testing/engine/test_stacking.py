@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from CardiacSegLib.models.embedded_code import runs_code
 from CardiacSegLib.training import stacking
 from members_made import a_member
 from phantoms import write_acdc_patient
+from sent_models import Trap
 
 DEVICE = "cpu:torch"
 METHODS = ("stacked-forest", "stacked-boosting")
@@ -175,11 +176,7 @@ class TestAFileOfTreesThatSomebodyChanged:
         np.testing.assert_array_equal(found, [[1, 0], [0, 1]])
 
     def test_runs_nothing(self, arrays, tmp_path):
-        class Trap:
-            def __reduce__(self) -> tuple[object, tuple[str]]:
-                return os.mkdir, (str(tmp_path / "trapped"),)
-
-        arrays["values"] = np.array([[Trap()]], object)
+        arrays["values"] = np.array([[Trap(tmp_path / "trapped")]], object)
         np.savez(tmp_path / TREES, **arrays)
         with pytest.raises(CardiacSegError, match="holds no trees"):
             Trees.read(tmp_path / TREES)
@@ -205,6 +202,18 @@ class TestAFileOfTreesThatSomebodyChanged:
         np.savez(tmp_path / TREES, **arrays | change)
         with pytest.raises(CardiacSegError, match="holds no trees"):
             Trees.read(tmp_path / TREES)
+
+    def test_is_read_once_and_used_as_it_was_checked(self, arrays, tmp_path, monkeypatch):
+        np.savez(tmp_path / TREES, **arrays)
+        spec = {"method": "stacked-forest", "members": 1, "columns": [[0]], "sha256": sha256(tmp_path / TREES)}
+        checked = hashlib.sha256
+
+        def exchanged_meanwhile(content: bytes) -> object:
+            (tmp_path / TREES).write_bytes(b"another file")
+            return checked(content)
+
+        monkeypatch.setattr(hashlib, "sha256", exchanged_meanwhile)
+        assert load_rule(spec, tmp_path, 2).members == 1
 
     def test_is_refused_where_it_is_no_archive_or_not_that_of_the_metadata(self, arrays, tmp_path):
         (tmp_path / TREES).write_bytes(b"PK\x03\x04 and nothing else")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from CardiacSegLib.datasets.cases import read_case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
 from CardiacSegLib.phantom.heartbeat import end_systolic_frame
+from results_read import rows_of
 
 TIMES = 45.0 * np.arange(20)  # 20 frames of a heartbeat of 900 ms
 
@@ -304,8 +304,7 @@ def test_labels_without_a_heart_give_no_figures() -> None:
 
 def test_the_table_is_written_with_ranges_and_every_segment(a_study: StudyMeasures, tmp_path: Path) -> None:
     a_study.write_csv(tmp_path / "study.csv")
-    with (tmp_path / "study.csv").open(encoding="utf-8", newline="") as stream:
-        lines = list(csv.DictReader(stream))
+    lines = rows_of(tmp_path / "study.csv")
     found = {(line["measure"], line["structure"], line["indexed"]): line for line in lines}
     ejection = found["EF", "LV", "no"]
     assert float(ejection["value"]) == pytest.approx(60.0, abs=1.0)
@@ -320,8 +319,7 @@ def test_what_is_missing_is_empty_in_the_table_and_null_in_json(a_cine: Phantom,
     labels[labels == 3] = 0
     study = measure_study(labels, a_cine.affine)
     study.write_csv(tmp_path / "study.csv")
-    with (tmp_path / "study.csv").open(encoding="utf-8", newline="") as stream:
-        line = next(line for line in csv.DictReader(stream) if line["measure"] == "Cardiac output")
+    line = next(line for line in rows_of(tmp_path / "study.csv") if line["measure"] == "Cardiac output")
     assert (line["value"], line["range_low"]) == ("", "")
     assert "no heart rate" in line["note"]
     study.write_json(tmp_path / "study.json")

@@ -20,9 +20,8 @@ from CardiacSegLib.datasets.sunnybrook import fill_contour, read_contour
 from CardiacSegLib.dicom.headers import read_headers
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.geometry import voxel_spacing
-from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
-from dicoms_made import SERIES, write_contours, write_image_file
-from phantoms import COARSE
+from CardiacSegLib.phantom import Phantom
+from dicoms_made import SERIES, a_scan, write_contours, write_image_file
 
 FRAMES, SLICES = 6, 5
 NAME = "SC-HF-NI-7"
@@ -39,8 +38,7 @@ def write_cine(folder: Path, phantom: Phantom, name: str = "{number}.dcm", **fie
 
 @pytest.fixture(scope="session")
 def the_phantom() -> Phantom:
-    """Oblique, with slices from base to apex."""
-    return make_phantom(PhantomOptions(frames=FRAMES, slices=SLICES, seed=3, **COARSE))
+    return a_scan(FRAMES, SLICES)
 
 
 @pytest.fixture(scope="session")

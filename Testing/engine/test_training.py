@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import asdict, fields, replace
@@ -33,6 +32,7 @@ from CardiacSegLib.training.recipes import find_recipe, list_recipes
 from CardiacSegLib.training.run import train
 from CardiacSegLib.training.store import SliceStore, load_store
 from listening import Listener
+from results_read import rows_of
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +116,7 @@ class TestARun:
 
     def test_writes_its_measures_as_a_table_with_a_line_for_each_validation(self, a_run):
         folder, _, _ = a_run
-        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = rows_of(folder / "metrics.csv")
         assert [int(row["step"]) for row in rows] == [10 * number for number in range(1, 17)]
         measures = {"step", "epoch", "seconds", "learning_rate", "loss", "dice"}
         assert set(rows[0]) == measures | {f"{kind}_{name}" for kind in ("dice", "iou") for name in CANONICAL}
@@ -131,8 +130,7 @@ class TestARun:
     def test_draws_its_curves_and_the_cases_as_they_improve(self, a_run):
         folder, _, _ = a_run
         pictures = sorted(path.name for path in (folder / "pictures").iterdir())
-        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as stream:
-            looks = [(int(row["step"]), float(row["dice"])) for row in csv.DictReader(stream)]
+        looks = [(int(row["step"]), float(row["dice"])) for row in rows_of(folder / "metrics.csv")]
         assert [step for step, _ in looks] == list(range(10, 170, 10))
         # A network that has learned nothing yet draws noise, which is left out.
         assert pictures == [f"step_{step:07d}.png" for step, dice in looks if dice >= 0.1]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import qt
 import slicer
+from event_loop import run_until
 from PySide6.QtTest import QTest
-from test_responsiveness import run_until
 
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.mrml.browsers import proxy_of, sequence_of_proxy

@@ -17,7 +17,14 @@ MODULE = FOLDER / "CardiacSeg.py"
 SECTIONS = ("Segment", "Results", "Train", "Evaluate", "Models")
 UI = {name: FOLDER / "Resources" / "UI" / f"{name}.ui" for name in SECTIONS}
 GUI = FOLDER / "CardiacSegLib" / "gui"
-CODE = {name: GUI / f"{name.lower()}.py" for name in SECTIONS}
+#: What uses the widgets of a .ui file.
+CODE = {
+    "Segment": ("segment",),
+    "Results": ("results", "patient", "doubt_view"),
+    "Train": ("train", "run_view"),
+    "Evaluate": ("evaluate",),
+    "Models": ("models",),
+}
 HEAVY = {"torch", "monai", "nibabel", "SimpleITK", "matplotlib", "sklearn", "scipy", "pydicom", "psutil"}
 #: Chosen in code: which models there are is known at run time only, and the rest has no widget of its kind.
 NOT_BOUND = {"model", "turns", "edPhase", "esPhase", "resultsTable", "volumeChart", "bullseye", "sex", "bsaFormula"}
@@ -68,9 +75,11 @@ def test_the_module_has_the_four_classes_that_slicer_looks_for():
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_widget_that_the_code_uses_is_in_the_ui_file(section):
-    used = set(re.findall(r"\bui\.(\w+)", CODE[section].read_text(encoding="utf-8")))
-    assert used
-    assert used <= {widget.get("name") for widget in widgets(section)}
+    known = {widget.get("name") for widget in widgets(section)}
+    for name in CODE[section]:
+        used = set(re.findall(r"\b_?ui\.(\w+)", (GUI / f"{name}.py").read_text(encoding="utf-8")))
+        assert used
+        assert used <= known
 
 
 def test_widget_names_are_unique_in_the_whole_panel():
@@ -104,6 +113,13 @@ def test_every_slicer_widget_is_declared(section):
     declared = {item.findtext("class") for item in root(section).iter("customwidget")}
     used = {widget.get("class") for widget in widgets(section)}
     assert {name for name in used if not name.startswith("Q")} == declared
+
+
+@pytest.mark.parametrize("path", [MODULE, *sorted(GUI.glob("*.py"))], ids=lambda path: path.stem)
+def test_every_text_to_be_translated_stands_where_slicer_looks_for_texts(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    texts = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "_"]
+    assert [ast.unparse(text) for text in texts if not isinstance(text, ast.Constant)] == []
 
 
 def test_files_stay_small(source):

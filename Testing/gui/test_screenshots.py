@@ -120,7 +120,7 @@ def test_training(panel, cases, tmp_path, screenshot, click, wait_until):
     click(ui.trainButton)
     try:
         wait_until(ui.curvesButton.isEnabled, PATIENCE)
-        wait_until(lambda: panel.train._run.fraction and panel.train._run.fraction > 0.25, PATIENCE)
+        wait_until(lambda: panel.train.runs.run.fraction and panel.train.runs.run.fraction > 0.25, PATIENCE)
         ui.trainAdvancedGroupBox.collapsed = False
         look(panel, screenshot, "train-during")
     finally:

@@ -17,11 +17,13 @@ from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.jobs.client import WorkerClient
 from CardiacSegLib.mrml.browsers import proxy_of, sequence_of_proxy
 from CardiacSegLib.mrml.doubt import doubt_node, is_doubt_shown
+from CardiacSegLib.mrml.nodes import node_ids
 from CardiacSegLib.mrml.segmentation_sequences import segmentation_sequence_of
 from CardiacSegLib.mrml.segmentations import labels_from_segmentation_node
 from CardiacSegLib.mrml.sequences import add_cine, show_frame
 from CardiacSegLib.mrml.volumes import add_volume_node
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
+from waiting import has_loaded
 
 #: A cold start imports torch and MONAI on a busy machine.
 PATIENCE = 120
@@ -104,7 +106,7 @@ class TestSegmenting:
         window.show()
         slicer.util.selectModule("CardiacSeg")
         panel = window.self()
-        wait_until(lambda: panel.logic._client.is_warm, PATIENCE)
+        wait_until(lambda: has_loaded(panel.logic._client), PATIENCE)
         warm = panel.logic._client.process_id
         panel._parameterNode.inputVolume = module.loadPhantom()[0]
         segment(panel, click, wait_until)
@@ -275,10 +277,10 @@ class TestTheResultOfACineOnItsWay:
         return run
 
     def test_is_shown_by_the_bar_and_not_yet_in_the_scene(self, panel, cine, until_half_way, wait_until):
-        nodes = node_ids()
+        nodes = node_ids(slicer.mrmlScene)
         until_half_way()
         ui = panel.segment.ui
-        assert node_ids() == nodes
+        assert node_ids(slicer.mrmlScene) == nodes
         assert ui.progressBar.isVisible() and 80 < ui.progressBar.value < 100
         assert "result" in ui.statusLabel.text
         assert ui.cancelButton.enabled and not ui.segmentButton.enabled
@@ -289,13 +291,13 @@ class TestTheResultOfACineOnItsWay:
         assert segmentation_sequence_of(cine).GetNumberOfDataNodes() == 8
 
     def test_stays_away_after_cancel_and_the_worker_stays_warm(self, panel, cine, until_half_way, click, wait_until):
-        nodes = node_ids()
+        nodes = node_ids(slicer.mrmlScene)
         until_half_way()
         worker = panel.logic._client.process_id
         click(panel.segment.ui.cancelButton)
         assert panel.segment.ui.statusLabel.text == "Canceled"
         assert not panel.segment.ui.progressBar.isVisible()
-        assert node_ids() == nodes
+        assert node_ids(slicer.mrmlScene) == nodes
         assert segmentation_sequence_of(cine) is None
         segment(panel, click, wait_until)
         assert panel.logic._client.process_id == worker
@@ -306,10 +308,10 @@ class TestTheResultOfACineOnItsWay:
         node = panel._parameterNode.segmentation
         assert slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, "RV")
         wait_until(lambda: not panel.results.isMeasuring)
-        nodes = node_ids()
+        nodes = node_ids(slicer.mrmlScene)
         until_half_way()
         click(panel.segment.ui.cancelButton)
-        assert node_ids() == nodes
+        assert node_ids(slicer.mrmlScene) == nodes
         labels = labels_from_segmentation_node(node, panel._parameterNode.inputVolume)
         assert set(np.unique(labels)) == {0, CANONICAL["LV"], CANONICAL["MYO"]}
         show_frame(cine, 4)
@@ -344,7 +346,3 @@ class TestTheResultOfACineOnItsWay:
         node = panel.logic.segment(cine, turns=1, show3D=True, smoothing=0.0)
         assert proxy_of(segmentation_sequence_of(cine)) is node
         assert node.GetSegmentation().GetConversionParameter("Smoothing factor") == "0.0"
-
-
-def node_ids() -> set[str]:
-    return {slicer.mrmlScene.GetNthNode(index).GetID() for index in range(slicer.mrmlScene.GetNumberOfNodes())}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+from event_loop import BLOCKED, Heartbeat, best_of, run_until
 from shown_results import PATIENCE, choose, clear, measured, nodes, show_cine, show_volume, small_heart
-from test_responsiveness import BLOCKED, Heartbeat, best_of, run_until
 
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.grids import LabelStore

@@ -54,7 +54,7 @@ def start(section, click, wait_until) -> None:
 
 def points_of(section) -> int:
     """How many points the curves have."""
-    return section._chart.GetNthPlotSeriesNode(0).GetTableNode().GetNumberOfRows()
+    return section.runs.chart.GetNthPlotSeriesNode(0).GetTableNode().GetNumberOfRows()
 
 
 class TestBeforeTheClick:
@@ -115,7 +115,7 @@ class TestRuns:
         again.enter()
         assert again.ui.runComboBox.currentText == "mine"
         assert again.ui.stopButton.enabled
-        again._run.kill()
+        again.runs.run.kill()
         wait_until(lambda: again.ui.resumeButton.enabled, PATIENCE)
         assert "gone" in again.ui.runStatusLabel.text or "ended" in again.ui.runStatusLabel.text
         again.close()

@@ -60,7 +60,7 @@ def test_the_bullseye_is_a_picture_and_the_folder_goes(study, tmp_path):
 
 
 def test_the_page_says_what_the_panel_says_and_shows_the_contours(study, heart, tmp_path):
-    contours = Contours(heart.image[..., :2], heart.labels[..., :2], heart.affine, ("ED", "ES"))
+    contours = Contours(heart.image[..., :2], heart.labels[..., :2], heart.affine, {"ED": 0, "ES": 1})
     page = tmp_path / "study.html"
     with drawn(study, page=page, title="heart <1>", contours=contours, facts={"Made by": "a person"}) as command:
         assert command.error is None, command.log

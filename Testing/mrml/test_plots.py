@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from CardiacSegLib.anatomy import STRUCTURES
+from CardiacSegLib.mrml.nodes import node_ids
 from CardiacSegLib.mrml.plots import fill_curves
 
 ROWS = [
@@ -30,10 +31,6 @@ def drawn(series) -> list[tuple[float, float]]:
         )
         for row in range(table.GetNumberOfRows())
     ]
-
-
-def node_ids(scene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
 def volumes(scene, rows, chart=None, columns=("LV", "RV")):

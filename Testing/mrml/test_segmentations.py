@@ -10,13 +10,14 @@ from vtk.util import numpy_support
 
 from CardiacSegLib.anatomy import ACDC, CAMUS, CANONICAL, STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.grids import Grid, labels_on_grid
+from CardiacSegLib.mrml.nodes import node_ids
 from CardiacSegLib.mrml.pieces import finished
 from CardiacSegLib.mrml.segmentations import (
     SegmentationLogic,
     add_segmentation_node,
     fill_segmentation_node,
     labels_from_segmentation_node,
-    segment_volumes_ml,
     segmentation_node_in_pieces,
 )
 from CardiacSegLib.mrml.segments import segmentation_in_pieces
@@ -27,16 +28,11 @@ from CardiacSegLib.mrml.volumes import add_volume_node, affine_of_volume_node, i
 class BrightnessSegmenter:
     """Calls voxels by their brightness; what it was asked stays to be looked at."""
 
-    structures = tuple(STRUCTURES[name] for name in CANONICAL)
     convention = CANONICAL
 
     def segment(self, array: np.ndarray, affine: np.ndarray) -> np.ndarray:
         self.affine = affine
         return (array // 250).clip(0, 3).astype(np.uint8)
-
-
-def node_ids(scene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
 def segment_ids(node) -> list[str]:
@@ -305,35 +301,40 @@ class TestLogic:
         assert node_ids(a_volume_node.GetScene()) == before
 
 
+def volumes_ml(segmentation, volume_node) -> dict[str, float]:
+    """What is told of each segment beside its part of the grid."""
+    return labels_on_grid(segmentation, Grid.of_volume(volume_node)).own_ml
+
+
 class TestVolumes:
     def test_are_counted_voxels_in_milliliters(self, a_segmentation_node, a_volume_node, some_labels):
         voxel_ml = np.prod(a_volume_node.GetSpacing()) / 1000
         expected = {name: np.count_nonzero(some_labels == number) * voxel_ml for name, number in CANONICAL.items()}
-        assert segment_volumes_ml(a_segmentation_node.GetSegmentation()) == pytest.approx(expected)
+        assert volumes_ml(a_segmentation_node.GetSegmentation(), a_volume_node) == pytest.approx(expected)
 
     def test_count_each_segment_in_full_where_two_overlap(self, a_segmentation_node, a_volume_node, some_labels):
         segmentation = a_segmentation_node.GetSegmentation()
-        before = segment_volumes_ml(segmentation)
+        before = volumes_ml(segmentation, a_volume_node)
         segmentation.RemoveSegment("RV")
         everything = draw_by_hand(a_segmentation_node, np.ones(some_labels.shape, bool))
         segmentation.GetSegment(everything).SetName("RV")
-        after = segment_volumes_ml(segmentation)
+        after = volumes_ml(segmentation, a_volume_node)
         assert (after["LV"], after["MYO"]) == (before["LV"], before["MYO"])
         assert after["RV"] == pytest.approx(some_labels.size * np.prod(a_volume_node.GetSpacing()) / 1000)
 
-    def test_are_none_without_a_structure(self, a_scene):
+    def test_are_none_without_a_structure(self, a_scene, a_volume_node):
         node = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
-        assert segment_volumes_ml(node.GetSegmentation()) == {}
+        assert volumes_ml(node.GetSegmentation(), a_volume_node) == {}
 
 
 def test_a_segmentation_is_made_from_labels_beside_what_was_there(a_segmentation_node, a_volume_node, some_labels):
     earlier = a_segmentation_node.GetSegmentation()
     scar = draw_by_hand(a_segmentation_node, some_labels == 0)
-    volumes = segment_volumes_ml(earlier)
+    volumes = volumes_ml(earlier, a_volume_node)
     made = finished(segmentation_in_pieces(0 * some_labels, a_volume_node, earlier=earlier))
     assert list(made.GetSegmentIDs()) == ["LV", "MYO", "RV", scar]
-    assert set(segment_volumes_ml(made).values()) == {0.0}
-    assert segment_volumes_ml(earlier) == volumes
+    assert set(volumes_ml(made, a_volume_node).values()) == {0.0}
+    assert volumes_ml(earlier, a_volume_node) == volumes
 
 
 class TestSurfaces:

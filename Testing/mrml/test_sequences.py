@@ -10,6 +10,7 @@ import vtk
 from CardiacSegLib.anatomy import ACDC, CANONICAL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import browser_of, proxy_of, sequence_of_proxy
+from CardiacSegLib.mrml.nodes import node_ids, nodes_of_class
 from CardiacSegLib.mrml.pieces import Work, finished
 from CardiacSegLib.mrml.segmentation_sequences import (
     add_segmentation_sequence,
@@ -68,14 +69,6 @@ def some_labels() -> np.ndarray:
     return np.random.default_rng(2).integers(0, 4, (*SHAPE, FRAMES)).astype(np.uint8)
 
 
-def node_ids(scene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
-
-
-def nodes_of(scene, kind: str) -> list:
-    return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
-
-
 class TestACine:
     def test_comes_back_as_it_was_put_in(self, a_cine, an_array):
         array, affine = cine_from_sequence_node(a_cine)
@@ -93,8 +86,8 @@ class TestACine:
         assert array.flags.f_contiguous, "anything else takes many times as long to write"
 
     def test_is_one_volume_with_one_browser_in_the_scene(self, a_cine, a_scene):
-        (volume,) = nodes_of(a_scene, "vtkMRMLScalarVolumeNode")
-        (browser,) = nodes_of(a_scene, "vtkMRMLSequenceBrowserNode")
+        (volume,) = nodes_of_class(a_scene, "vtkMRMLScalarVolumeNode")
+        (browser,) = nodes_of_class(a_scene, "vtkMRMLSequenceBrowserNode")
         assert volume.GetName() == "heart"
         assert volume.GetDisplayNode() is not None
         assert proxy_of(a_cine) is volume
@@ -204,7 +197,7 @@ class TestLabelsOfACine:
         add_segmentation_sequence(some_labels, a_cine)
         kinds = {"vtkMRMLSegmentationNode": 1, "vtkMRMLSegmentationDisplayNode": 1, "vtkMRMLSequenceNode": 2}
         kinds |= {"vtkMRMLScalarVolumeNode": 1, "vtkMRMLSequenceBrowserNode": 1}
-        assert {kind: len(nodes_of(a_scene, kind)) for kind in kinds} == kinds
+        assert {kind: len(nodes_of_class(a_scene, kind)) for kind in kinds} == kinds
 
     def test_of_another_numbering_are_understood(self, a_cine, some_labels):
         _, node = add_segmentation_sequence(some_labels, a_cine, ACDC)
@@ -268,7 +261,7 @@ class TestLabelsOfACine:
         assert node.GetName() == "my result"
         show_frame(a_cine, 1)
         np.testing.assert_array_equal(labels_from_segmentation_node(chosen, proxy_of(a_cine)), some_labels[..., 1])
-        assert nodes_of(a_scene, "vtkMRMLSegmentationNode") == [chosen]
+        assert nodes_of_class(a_scene, "vtkMRMLSegmentationNode") == [chosen]
 
     def test_of_a_cine_without_a_browser_get_one(self, a_scene, an_array, some_labels):
         cine = slicer.vtkMRMLSequenceNode()
@@ -299,7 +292,7 @@ class TestANewResult:
         add_segmentation_sequence(some_labels, a_cine)
         chosen = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "my result")
         add_segmentation_sequence(some_labels[::-1].copy(), a_cine, segmentation_node=chosen)
-        assert nodes_of(a_scene, "vtkMRMLSegmentationNode") == [chosen]
+        assert nodes_of_class(a_scene, "vtkMRMLSegmentationNode") == [chosen]
         show_frame(a_cine, 1)
         np.testing.assert_array_equal(
             labels_from_segmentation_node(chosen, proxy_of(a_cine)), some_labels[::-1, :, :, 1]
@@ -407,7 +400,7 @@ class TestLabelsInPieces:
         next(pieces)
         a_scene.RemoveNode(chosen)
         _, node = finished(pieces)
-        assert nodes_of(a_scene, "vtkMRMLSegmentationNode") == [node]
+        assert nodes_of_class(a_scene, "vtkMRMLSegmentationNode") == [node]
 
     def test_come_where_an_earlier_result_is_removed(self, a_cine, a_scene, some_labels):
         sequence, node = add_segmentation_sequence(some_labels, a_cine)

@@ -14,6 +14,7 @@ from CardiacSegLib.clinical.study import measure_study
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import proxy_of
 from CardiacSegLib.mrml.grids import LabelStore
+from CardiacSegLib.mrml.nodes import node_ids
 from CardiacSegLib.mrml.pieces import finished
 from CardiacSegLib.mrml.segmentation_sequences import add_segmentation_sequence
 from CardiacSegLib.mrml.segmentations import add_segmentation_node
@@ -53,10 +54,6 @@ def values(study) -> dict[tuple[str, str, bool], float | None]:
 
 def clear(node, segment: str) -> None:
     assert slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment)
-
-
-def node_ids(scene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
 def box(first: tuple[int, ...], last: tuple[int, ...], like, spacing=None) -> slicer.vtkOrientedImageData:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from CardiacSegLib.cli.options import training_config
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, report: Report) -> int:
     from CardiacSegLib.training.config import given_options
 
-    changes = given_options(options)
+    changes = given_options(options)  # a wrong one is told at once, before torch is imported
     from CardiacSegLib.evaluation.report import write_report
     from CardiacSegLib.evaluation.summary import summary_text
     from CardiacSegLib.evaluation.tables import TABLE
@@ -58,11 +59,6 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 def _configured(options: argparse.Namespace, changes: dict[str, Any]) -> TrainingConfig:
     """What the command line asks for, beginning with a recipe where it names one."""
-    from CardiacSegLib.training.config import TrainingConfig
-    from CardiacSegLib.training.recipes import find_recipe
-
     if "fold" in changes:
         raise CardiacSegError("--fold is of a single run; a cross-validation takes all folds, or one by --only-fold")
-    if options.recipe:
-        return find_recipe(options.recipe).with_changes(changes)
-    return TrainingConfig.from_mapping(changes, "command line")
+    return training_config(options.recipe, changes)

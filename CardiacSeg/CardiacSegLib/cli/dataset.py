@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from CardiacSegLib.anatomy import parse_labels
+from CardiacSegLib.cli.options import add_layout_options, named_labels
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.jobs.owned_folders import owned_folder
 
 if TYPE_CHECKING:
     from CardiacSegLib.datasets.report import DatasetReport
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("dataset", parents=[common], help="say what a data set holds and what is wrong")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of labeled cases, or a file that lists them")
-    parser.add_argument("--layout", default="", metavar="NAME", help="how files are arranged (default: recognized)")
-    parser.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
+    add_layout_options(parser)
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw a few cases with their labels")
     parser.set_defaults(run=run)
 
@@ -28,7 +27,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     from CardiacSegLib.datasets.report import draw_samples, examine_dataset, report_fields
     from CardiacSegLib.datasets.report_text import report_text
 
-    labels = parse_labels(options.labels) if options.labels else None
+    labels = named_labels(options.labels)
     report.stage("read", f"reading {options.folder}")
     found = examine_dataset(options.folder, options.layout, labels, report.progress)
     text, obstacle = report_text(found), _obstacle_to_training(options, found)
@@ -48,9 +47,9 @@ def _obstacle_to_training(options: argparse.Namespace, found: DatasetReport) -> 
     if found.unusable():
         return found.unusable()[0].text
     config = TrainingConfig(dataset=str(options.folder), layout=found.layout, labels=options.labels)
-    with TemporaryDirectory() as new_run:
+    with owned_folder() as new_run:
         try:
-            find_run_cases(config, Path(new_run))
+            find_run_cases(config, new_run)
         except CardiacSegError as error:
             return str(error)
     return ""

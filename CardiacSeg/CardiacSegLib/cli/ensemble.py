@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CardiacSegLib.anatomy import parse_labels
 from CardiacSegLib.bundles import Bundle, find_bundle
-from CardiacSegLib.cli.options import add_device_options
+from CardiacSegLib.cli.options import (
+    add_device_options,
+    add_layout_options,
+    labeled_cases,
+    names_of_models,
+    repeatable,
+)
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 
@@ -49,8 +54,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _add_cases(group: Any) -> None:
     group.add_argument("--dataset", type=Path, metavar="FOLDER", help="labeled cases, or a list of them")
-    group.add_argument("--layout", default="", metavar="NAME", help="how files are arranged (default: recognized)")
-    group.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
+    add_layout_options(group)
     group.add_argument("--patch", type=int, default=_PATCH, metavar="N", help="pixels across that a meta-learner sees")
     group.add_argument("--pixels", type=int, default=_PIXELS, metavar="N", help="that a meta-learner learns from")
     group.add_argument("--seed", type=int, default=_FIRST_SEED, metavar="N", help="of a meta-learner")
@@ -105,15 +109,13 @@ def _cases(options: argparse.Namespace) -> tuple[list[Any], Sequence[Sequence[st
         return [], ()
     from CardiacSegLib.datasets import layouts
 
-    layout = options.layout or layouts.recognize(options.dataset)
-    found = layouts.find_cases(options.dataset, layout, parse_labels(options.labels) if options.labels else None)
+    found, layout = labeled_cases(options)
     return [case for case in found if case.part != "test"], layouts.same_images(layout)
 
 
 def _command(options: argparse.Namespace) -> str:
     """The command by which this can be done again, without the places of this machine."""
-    models = [Path(model).name if Path(model).exists() else model for model in options.models]
-    parts = {
+    given = {
         "--method": [options.method],
         "--weights": [f"{weight:g}" for weight in options.weights],
         "--turns": [] if options.turns is None else [options.turns],
@@ -123,7 +125,6 @@ def _command(options: argparse.Namespace) -> str:
         "--patch": [] if options.patch == _PATCH else [options.patch],
         "--pixels": [] if options.pixels == _PIXELS else [options.pixels],
         "--seed": [] if options.seed == _FIRST_SEED else [options.seed],
+        "--seen": options.seen,
     }
-    words = [str(word) for name, values in parts.items() if values for word in (name, *values)]
-    seen = ["--seen"] if options.seen else []
-    return " ".join(["cardiacseg ensemble", *models, *words, *seen, "--output OUT"])
+    return repeatable(" ".join(["ensemble", *names_of_models(options.models)]), given)

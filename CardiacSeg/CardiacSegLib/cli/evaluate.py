@@ -6,11 +6,18 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from CardiacSegLib.anatomy import STRUCTURES, parse_labels
+from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle
-from CardiacSegLib.cli.options import add_device_options
+from CardiacSegLib.cli.options import (
+    add_device_options,
+    add_layout_options,
+    labeled_cases,
+    named_labels,
+    names_of_models,
+    repeatable,
+)
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.provenance import Provenance, name_of_model
@@ -38,8 +45,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="folder for tables, report and all labels; several models get a folder each in it, and a comparison",
     )
-    parser.add_argument("--layout", default="", metavar="NAME", help="how files are arranged (default: recognized)")
-    parser.add_argument("--labels", default="", metavar="TEXT", help="as 1=LV,2=MYO, where the layout says nothing")
+    add_layout_options(parser)
     parser.add_argument(
         "--structures", nargs="+", default=(), choices=tuple(STRUCTURES), metavar="NAME", help="score these alone"
     )
@@ -87,32 +93,28 @@ def run(options: argparse.Namespace, report: Report) -> int:
         raise CardiacSegError("--prediction-labels says what --predictions holds; name that folder, too")
     models = options.model or (() if options.predictions else (DEFAULT_MODEL,))
     bundles = [find_bundle(model) for model in models]
-    layout = options.layout or layouts.recognize(options.dataset)
-    cases = layouts.find_cases(options.dataset, layout, parse_labels(options.labels) if options.labels else None)
+    cases, layout = labeled_cases(options)
     chosen = {"part": options.part, "split": options.split, "fold": options.fold}
     cases = select_cases(cases, options.dataset, layout, **chosen)
     together = layouts.same_images(layout)
     if options.held_out:
         cases = _held_out(bundles, cases, together)
-    subjects = [_Subject(name, bundle) for name, bundle in _named(bundles)]
-    if options.predictions:
-        subjects.append(_Subject(_folder_name(options.predictions, [subject.name for subject in subjects]), None))
-    several = len(subjects) > 1
-    for subject in subjects:
-        folder = options.output / subject.name if several else options.output
-        summary = _evaluate(options, report, subject, cases, together, folder)
+    candidates = _candidates(bundles, options.predictions)
+    several = len(candidates) > 1
+    for candidate in candidates:
+        folder = options.output / candidate.name if several else options.output
+        summary = _evaluate(options, report, candidate, cases, together, folder)
     if several:
-        return _compare(options, report, [subject.name for subject in subjects])
+        return _compare(options, report, [candidate.name for candidate in candidates])
     _say(report, summary, options.output)
     return 0
 
 
-class _Subject:
+class _Candidate(NamedTuple):
     """What is evaluated: a model, or the folder of ``--predictions`` where there is no bundle."""
 
-    def __init__(self, name: str, bundle: Bundle | None) -> None:
-        self.name = name
-        self.bundle = bundle
+    name: str
+    bundle: Bundle | None
 
 
 def _held_out(bundles: Sequence[Bundle], cases: Sequence[Case], together: Sequence[Sequence[str]]) -> list[Case]:
@@ -123,28 +125,27 @@ def _held_out(bundles: Sequence[Bundle], cases: Sequence[Case], together: Sequen
     return held_out_cases(bundles, cases, together)
 
 
-def _named(bundles: Sequence[Bundle]) -> list[tuple[str, Bundle]]:
-    """Each bundle with a name of its own."""
-    named: list[tuple[str, Bundle]] = []
+def _candidates(bundles: Sequence[Bundle], predictions: Path | None) -> list[_Candidate]:
+    """What is evaluated, each under a name of its own."""
+    found: list[_Candidate] = []
     for bundle in bundles:
-        named.append((_unlike(name_of_model(bundle), [other for other, _ in named]), bundle))
-    return named
+        found.append(_Candidate(_unlike(name_of_model(bundle), found), bundle))
+    if predictions:
+        found.append(_Candidate(_unlike(predictions.resolve().name or "predictions", found), None))
+    return found
 
 
-def _folder_name(folder: Path, others: Sequence[str]) -> str:
-    return _unlike(folder.resolve().name or "predictions", others)
-
-
-def _unlike(name: str, others: Sequence[str]) -> str:
-    """A name that a folder can have, and that none of the others is."""
+def _unlike(name: str, others: Sequence[_Candidate]) -> str:
+    """A name that a folder can have, and that none of the others has."""
+    taken = [other.name for other in others]
     plain = "".join(sign if sign.isalnum() or sign in "-_. " else "_" for sign in name)
-    return next(n for n in (plain, *(f"{plain}-{k}" for k in range(2, len(others) + 3))) if n not in others)
+    return next(n for n in (plain, *(f"{plain}-{k}" for k in range(2, len(taken) + 3))) if n not in taken)
 
 
 def _evaluate(
     options: argparse.Namespace,
     report: Report,
-    subject: _Subject,
+    candidate: _Candidate,
     cases: Sequence[Case],
     together: Sequence[Sequence[str]],
     folder: Path,
@@ -152,13 +153,13 @@ def _evaluate(
     from CardiacSegLib.evaluation.report import write_report
     from CardiacSegLib.evaluation.study import evaluate_cases
 
-    about = _about(options, subject, cases, together)
+    about = _about(options, candidate, cases, together)
     for line in about.warnings:
         report.warn(f"WARNING: {line}")
-    source, provenance = _source(options, report, subject, cases)
+    source, provenance = _source(options, report, candidate, cases)
     about = replace(about, provenance=provenance)
     summary = evaluate_cases(source, cases, folder, report, structures=options.structures, about=about)
-    report.stage("report", f"writing the report of {subject.name}")
+    report.stage("report", f"writing the report of {candidate.name}")
     write_report(folder)
     for line in summary["warnings"]:
         if line not in about.warnings:
@@ -167,36 +168,35 @@ def _evaluate(
 
 
 def _source(
-    options: argparse.Namespace, report: Report, subject: _Subject, cases: Sequence[Case]
+    options: argparse.Namespace, report: Report, candidate: _Candidate, cases: Sequence[Case]
 ) -> tuple[Source, Provenance]:
     from CardiacSegLib.evaluation.sources import FolderSource, ModelSource
 
-    if subject.bundle is None:
-        named = parse_labels(options.prediction_labels) if options.prediction_labels else None
-        return FolderSource(options.predictions, cases, named), Provenance()
-    report.stage("load", f"loading {subject.name}")
+    if candidate.bundle is None:
+        return FolderSource(options.predictions, cases, named_labels(options.prediction_labels)), Provenance()
+    report.stage("load", f"loading {candidate.name}")
     # torch is imported here and not at the top: labels of a folder are compared without it.
     from CardiacSegLib.inference.segmenter import Segmenter
 
-    segmenter = Segmenter.load(subject.bundle, options.device, options.turns)
-    return ModelSource(segmenter, subject.name), segmenter.provenance
+    segmenter = Segmenter.load(candidate.bundle, options.device, options.turns)
+    return ModelSource(segmenter, candidate.name), segmenter.provenance
 
 
 def _about(
-    options: argparse.Namespace, subject: _Subject, cases: Sequence[Case], together: Sequence[Sequence[str]]
+    options: argparse.Namespace, candidate: _Candidate, cases: Sequence[Case], together: Sequence[Sequence[str]]
 ) -> About:
     from CardiacSegLib.evaluation import provenance
     from CardiacSegLib.evaluation.study import About
 
     about = {"dataset": _name_of(options.dataset), "command": _command(options)}
-    if subject.bundle is None:
+    if candidate.bundle is None:
         return About(**about)
-    facts, patients = provenance.training_facts(subject.bundle), {case.patient for case in cases}
+    facts, patients = provenance.training_facts(candidate.bundle), {case.patient for case in cases}
     return About(
         **about,
-        card=provenance.card_facts(subject.bundle),
+        card=provenance.card_facts(candidate.bundle),
         trained_on=provenance.seen_patients(facts, patients, together),
-        warnings=provenance.seen_warnings(subject.name, facts, patients, together),
+        warnings=provenance.seen_warnings(candidate.name, facts, patients, together),
     )
 
 
@@ -208,22 +208,21 @@ def _name_of(dataset: Path) -> str:
 
 def _command(options: argparse.Namespace) -> str:
     """The command by which this can be done again, without the places of this machine."""
-    models = [Path(model).name if Path(model).exists() else model for model in options.model]
-    parts = {
+    given = {
         "--dataset": [_name_of(options.dataset)],
-        "--model": models,
+        "--model": names_of_models(options.model),
         "--predictions": [options.predictions.resolve().name] if options.predictions else [],
         "--prediction-labels": [options.prediction_labels] if options.prediction_labels else [],
         "--layout": [options.layout] if options.layout else [],
         "--labels": [options.labels] if options.labels else [],
-        "--structures": list(options.structures),
+        "--structures": options.structures,
         "--part": [options.part] if options.part else [],
         "--split": [Path(options.split).name] if options.split else [],
-        "--fold": [] if options.fold is None else [str(options.fold)],
-        "--turns": [] if options.turns is None else [str(options.turns)],
+        "--fold": [] if options.fold is None else [options.fold],
+        "--turns": [] if options.turns is None else [options.turns],
+        "--held-out": options.held_out,
     }
-    words = [word for name, values in parts.items() if values for word in (name, *values)]
-    return " ".join(["cardiacseg evaluate", *words, *(["--held-out"] if options.held_out else []), "--output OUT"])
+    return repeatable("evaluate", given)
 
 
 def _compare(options: argparse.Namespace, report: Report, names: Sequence[str]) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 from CardiacSegLib.images import Image
 from CardiacSegLib.inference.provenance import Provenance
+from CardiacSegLib.jobs.studies import Contours
 
 _HEADER = ("image", "measure", "structure", "value", "unit", "indexed", "note")
 
@@ -110,42 +110,9 @@ def write_measures(path: Path, study: StudyMeasures, provenance: Provenance, **m
         temporary.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_contours(
-    path: Path, image: Image, labels: np.ndarray, study: StudyMeasures, convention: LabelConvention
-) -> None:
-    """Draw the contours at ED and ES, or those of the only phase."""
-    from CardiacSegLib.pictures import contour_picture
-
-    title = image.path.name if image.path else None
-    frames = list(study.phases.items())
-    contour_picture(image.array, labels, image.affine, path, frames=frames, title=title, convention=convention)
-
-
-def write_study(
-    path: Path,
-    image: Image,
-    labels: np.ndarray,
-    study: StudyMeasures,
-    convention: LabelConvention,
-    facts: Mapping[str, object],
-) -> None:
-    """Write the page of a study; it names the image's file, without its folder, and nothing that stands in that file.
-
-    Args:
-        facts: how it was made, as :meth:`~CardiacSegLib.inference.provenance.Provenance.lines` tells it.
-
-    Raises:
-        CardiacSegError: for another extension than .html, or where it cannot be written.
-    """
-    from CardiacSegLib.clinical.page import write_study_page
-
-    check_extension(path, ".html")
-    with TemporaryDirectory() as folder:
-        picture = Path(folder) / "contours.png"
-        draw_contours(picture, image, labels, study, convention)
-        title = image.path.name if image.path else "Study"
-        caption = "Contours at " + " and ".join(study.phases) if "ED" in study.phases else "Contours"
-        write_study_page(study, path, title=title, pictures={caption: picture}, facts=facts)
+def contours_of(image: Image, labels: np.ndarray, study: StudyMeasures) -> Contours:
+    """The contours at ED and ES, or those of the only phase, under the name of the image's file without its folder."""
+    return Contours(image.array, labels, image.affine, study.phases, image.path.name if image.path else None)
 
 
 def check_extension(path: Path, extension: str) -> None:

@@ -14,13 +14,12 @@ from CardiacSegLib.cli.doubt import check_doubt_file, doubt_lines, doubt_rows, s
 from CardiacSegLib.cli.measures import (
     add_measure_options,
     check_extension,
-    draw_contours,
+    contours_of,
     fields_of,
     measured,
     subject_of,
     table_rows,
     write_measures,
-    write_study,
     write_table,
 )
 from CardiacSegLib.cli.options import add_model_options
@@ -31,12 +30,15 @@ from CardiacSegLib.files import make_folder
 from CardiacSegLib.images import (
     IMAGE_EXTENSIONS,
     LABEL_EXTENSIONS,
+    NO_SPACING,
     Image,
     check_label_format,
     extension_of,
     read_image,
+    stem_of,
     write_labels,
 )
+from CardiacSegLib.jobs.studies import write_page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +138,7 @@ def _segment_one(
     for note in image.notes:
         report.warn(f"{request.image}: {note}")
     if not image.spacing_known:
-        report.warn(f"{request.image}: says no spacing; 1 mm is assumed, so that volumes and areas mean nothing")
+        report.warn(f"{request.image}: {NO_SPACING}")
     check_label_format(request.labels, image.array.shape)
     started = time.perf_counter()
     try:
@@ -147,10 +149,12 @@ def _segment_one(
         raise CardiacSegError(f"{request.image}: {error}") from error
     provenance = segmenter.provenance.timed(time.perf_counter() - started)
     study = measured(labels, image, segmenter.convention, options)
+    contours = contours_of(image, labels, study)
     if request.picture:
-        draw_contours(request.picture, image, labels, study, segmenter.convention)
+        contours.draw(request.picture, segmenter.convention)
     if request.report:
-        write_study(request.report, image, labels, study, segmenter.convention, provenance.lines())
+        about = {"title": contours.title or "Study", "facts": provenance.lines()}
+        write_page(study, request.report, contours, segmenter.convention, **about)
     if request.json:
         write_measures(request.json, study, provenance, **_doubt_fields(doubts))
     write_labels(request.labels, relabel(labels, segmenter.convention, numbers), image, numbers)
@@ -244,9 +248,3 @@ def _check_overwriting(requests: Sequence[_Request]) -> None:
         for what, path in {"labels": request.labels, "doubt": request.doubt}.items():
             if path and path.exists() and any(path.samefile(image) for image in images):
                 raise CardiacSegError(f"{path}: {what} would replace the image itself; give another name")
-
-
-def stem_of(path: Path) -> str:
-    """Name of an image file without its extension, which may have two parts."""
-    extension = extension_of(path, IMAGE_EXTENSIONS)
-    return path.name[: -len(extension)] if extension else path.name

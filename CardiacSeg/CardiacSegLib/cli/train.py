@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from CardiacSegLib.cli.options import training_config
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.privacy import without_home
-
-if TYPE_CHECKING:
-    from CardiacSegLib.training.config import TrainingConfig
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -33,7 +31,11 @@ def run(options: argparse.Namespace, report: Report) -> int:
         return _list_choices(report)
     changes = given_options(options)
     if not options.resume:
-        config = _configured(options, changes)
+        if not options.output:
+            raise CardiacSegError(
+                "--output is missing; name the folder of the run, or the run to go on with by --resume"
+            )
+        config = training_config(options.recipe, changes)
         config.check()
     elif options.output or options.recipe:
         raise CardiacSegError("--resume goes on in its own folder with its own recipe; leave out --output and --recipe")
@@ -47,18 +49,6 @@ def run(options: argparse.Namespace, report: Report) -> int:
         # The panel keeps what is printed in the log of the run.
         report.result(without_home(str(bundle.folder)), bundle=str(bundle.folder))
     return 0
-
-
-def _configured(options: argparse.Namespace, changes: dict[str, Any]) -> TrainingConfig:
-    """The configuration of a new run: that of the recipe, with what the command line changes."""
-    from CardiacSegLib.training.config import TrainingConfig
-    from CardiacSegLib.training.recipes import find_recipe
-
-    if not options.output:
-        raise CardiacSegError("--output is missing; name the folder of the run, or the run to go on with by --resume")
-    if options.recipe:
-        return find_recipe(options.recipe).with_changes(changes)
-    return TrainingConfig.from_mapping(changes, "command line")
 
 
 def _list_choices(report: Report) -> int:

@@ -143,7 +143,8 @@ def _draw_bullseye(disc: Axes, bar: Axes, bullseye: Bullseye) -> None:
         wedge = Wedge((0, 0), high, begin, begin + width, width=high - low)
         wedge.set(facecolor=color, edgecolor="white", linewidth=1.6)
         disc.add_patch(wedge)
-        _write_value(disc, number, f"{value:.{bullseye.decimals}f}" if np.isfinite(value) else "–", color)
+        rounded = np.round(value, bullseye.decimals) + 0.0  # no minus before a zero
+        _write_value(disc, number, f"{rounded:.{bullseye.decimals}f}" if np.isfinite(value) else "–", color)
     for angle, name in ((90, "anterior"), (180, "septal"), (270, "inferior"), (0, "lateral")):
         x, y = 1.09 * np.cos(np.radians(angle)), 1.09 * np.sin(np.radians(angle))
         turned = {180: 90, 0: 270}.get(angle, 0)

@@ -9,6 +9,7 @@ Dask sends Python objects between processes that trust each other. Use a cluster
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,6 +100,8 @@ def _client(address: str) -> Iterator[Client]:
         raise CardiacSegError(
             f"{address}: no Dask scheduler answers there; give the address that it prints, as tcp://HOST:8786"
         ) from error
+    # How a connection was lost fills a screen; what to do about it is said in one line, by _outcome.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield client
 

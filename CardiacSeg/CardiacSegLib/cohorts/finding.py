@@ -21,9 +21,9 @@ from CardiacSegLib.cohorts.studies import CohortStudy
 from CardiacSegLib.datasets import acdc, camus, datalist, mnms, nnunet
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.descriptions import CaseName
-from CardiacSegLib.dicom.headers import is_dicom_file
+from CardiacSegLib.dicom.headers import is_dicom_file, load, reading
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.images import IMAGE_EXTENSIONS, PICTURE_EXTENSIONS, extension_of
+from CardiacSegLib.images import IMAGE_EXTENSIONS, PICTURE_EXTENSIONS, extension_of, stem_of
 
 _LISTS = (".txt", ".csv", ".tsv")
 #: Layouts that say more of their images than their names do. ACDC is read here patient by patient, so that a damaged
@@ -68,7 +68,7 @@ def find_studies(source: Path | str, bsa_formula: str = "mosteller") -> Cohort:
     elif source.suffix.lower() == ".json":
         cohort = Cohort(_studies_of_cases(datalist.find_cases(place, CANONICAL), place.parent, place.parent))
     else:
-        cohort = Cohort([CohortStudy(_stem(place), place.parent, {"": place})])
+        cohort = Cohort([CohortStudy(stem_of(place), place.parent, {"": place})])
     if not cohort.studies:
         raise CardiacSegError(f"{source}: no image is in it that is known; give a folder with images, or a list")
     subject = Subject(bsa_formula=bsa_formula)
@@ -126,7 +126,7 @@ class _Search:
         if (folder / _INFO).is_file():
             yield self._acdc_patient(folder)
             return
-        names = {file: CaseName.parse(_stem(file)) for file in files}
+        names = {file: CaseName.parse(stem_of(file)) for file in files}
         phases = defaultdict(dict)
         for file, name in names.items():
             if name.phase:
@@ -134,7 +134,7 @@ class _Search:
         for file, name in names.items():
             pair = phases[name.patient, name.view] if name.phase else {}
             if len(pair) < 2 or file not in pair.values():
-                yield CohortStudy(self._id(folder / _stem(file)), self._root, {"": file})
+                yield CohortStudy(self._id(folder / stem_of(file)), self._root, {"": file})
             elif name.phase == "ED":
                 stem = "_".join(filter(None, (name.patient, name.view)))
                 yield CohortStudy(self._id(folder / stem), self._root, {"ED": pair["ED"], "ES": pair["ES"]})
@@ -188,7 +188,7 @@ class _Layouts:
         """Whether a file is no image or label of a patient whom a layout told of."""
         if file in self._files:
             return False
-        words = _stem(file).split("_")
+        words = stem_of(file).split("_")
         starts = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
         return not any(starts & names for place, names in self._patients.items() if file.is_relative_to(place))
 
@@ -240,21 +240,20 @@ class _Folder:
         if _LABEL_FOLDER.fullmatch(self.path.name):
             return []
         files = [file for file in self.files if extension_of(file, IMAGE_EXTENSIONS)]
-        return [file for file in files if not _LABEL_NAME.fullmatch(_stem(file)) and ".seg." not in file.name.lower()]
+        return [file for file in files if not _LABEL_NAME.fullmatch(stem_of(file)) and ".seg." not in file.name.lower()]
 
     def has_dicom(self) -> bool:
         return any(is_dicom_file(file) for file in self.files if not extension_of(file, IMAGE_EXTENSIONS))
 
     def dicom_study(self) -> tuple[str, str]:
         """What the first DICOM file calls its study and its patient: alike in all folders of one study."""
-        import pydicom
-
         file = next(file for file in self.files if not extension_of(file, IMAGE_EXTENSIONS) and is_dicom_file(file))
         tags = ("StudyInstanceUID", "PatientID")
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags), force=True)
-            study, patient = (str(header.get(tag, "") or "") for tag in tags)
-        except Exception:  # damaged in one of many ways: read_image will say in which
+            with reading(file) as pydicom:
+                header = load(pydicom, file, stop_before_pixels=True, specific_tags=list(tags))
+                study, patient = (str(header.get(tag, "") or "") for tag in tags)
+        except CardiacSegError:  # read_image will say what is wrong with it
             return str(self.path), ""
         return (study, patient) if study else (str(self.path), patient)
 
@@ -295,8 +294,3 @@ def _dicom_studies(folders: Sequence[_Folder]) -> set[Path]:
 def _absolute(path: Path) -> Path:
     """Without '..'; links stay, as what they lead to may lie anywhere."""
     return Path(os.path.normpath(path.absolute()))
-
-
-def _stem(path: Path) -> str:
-    extension = extension_of(path, IMAGE_EXTENSIONS)
-    return path.name[: len(path.name) - len(extension)]

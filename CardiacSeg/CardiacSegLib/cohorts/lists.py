@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.cohorts.studies import CohortStudy, checked_id
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.images import IMAGE_EXTENSIONS, extension_of
+from CardiacSegLib.images import stem_of
 
 #: Names of the columns of a table; case, spaces and units behind them do not matter.
 _COLUMNS: Mapping[str, Sequence[str]] = {
@@ -109,7 +109,6 @@ def _number(text: str, name: str) -> float | None:
 
 def _id_of(path: Path, root: Path) -> str:
     """The path below the folder of the list; of one that lies elsewhere, its last two names."""
-    extension = extension_of(path, IMAGE_EXTENSIONS)
-    path = path.with_name(path.name[: len(path.name) - len(extension)])
+    path = path.with_name(stem_of(path))
     parts = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[1:][-2:]
     return checked_id("/".join(part for part in parts if part != ".."))

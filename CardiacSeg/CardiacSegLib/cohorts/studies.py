@@ -12,12 +12,11 @@ import numpy as np
 
 from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.images import Image, read_image
+from CardiacSegLib.images import NO_SPACING, Image, read_image
 from CardiacSegLib.jobs.privacy import without_home
 
 #: Two phases of one heart may lie this far from each other, in millimeters: headers are rounded.
 _SAME_PLACE = 1e-2
-_NO_SPACING = "the image says no spacing; 1 mm is assumed, so that volumes and areas mean nothing"
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class LoadedStudy:
     def notes(self) -> Sequence[str]:
         """What has to be known of the images."""
         said = [note for image in self.images.values() for note in image.notes]
-        return [*dict.fromkeys(said), *([] if self.first.spacing_known else [_NO_SPACING])]
+        return [*dict.fromkeys(said), *([] if self.first.spacing_known else [f"the image {NO_SPACING}"])]
 
     def apart(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of :attr:`array`, in the shapes of the files they belong to, by phase."""

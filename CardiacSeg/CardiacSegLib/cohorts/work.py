@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from CardiacSegLib.cohorts.studies import CohortStudy, LoadedStudy
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import make_folder, remove_partial, replacing
 from CardiacSegLib.images import write_labels
-from CardiacSegLib.jobs.studies import StudyInput
+from CardiacSegLib.jobs.studies import Contours, StudyInput, write_page
 
 if TYPE_CHECKING:
     from CardiacSegLib.clinical.study import StudyMeasures
@@ -190,16 +189,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_page(path: Path, item: MeasuredStudy) -> None:
-    from CardiacSegLib.clinical.page import write_study_page
-    from CardiacSegLib.pictures import contour_picture
-
     labeled, measures, title = item.labeled, item.measures, item.study.id
-    with TemporaryDirectory() as folder:
-        picture = contour_picture(
-            *(labeled.loaded.array, labeled.labels, labeled.loaded.first.affine, Path(folder) / "contours.png"),
-            frames=list(measures.phases.items()),
-            title=title,
-            convention=labeled.convention,
-        )
-        caption = "Contours at " + " and ".join(measures.phases) if "ED" in measures.phases else "Contours"
-        write_study_page(measures, path, title=title, pictures={caption: picture}, facts=labeled.provenance.lines())
+    arrays = (labeled.loaded.array, labeled.labels, labeled.loaded.first.affine)
+    contours = Contours(*arrays, measures.phases, title)
+    write_page(measures, path, contours, labeled.convention, title=title, facts=labeled.provenance.lines())

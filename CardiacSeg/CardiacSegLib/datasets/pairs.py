@@ -22,7 +22,7 @@ from CardiacSegLib.anatomy import LabelConvention, labels_text
 from CardiacSegLib.datasets.cases import Case, named_labels
 from CardiacSegLib.datasets.descriptions import CaseName
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.images import IMAGE_EXTENSIONS, Image, extension_of
+from CardiacSegLib.images import IMAGE_EXTENSIONS, Image, extension_of, stem_of
 
 TITLE = "image and mask files: NAME.png with NAME_mask.png, or the folders image/ and mask/"
 
@@ -77,13 +77,13 @@ class _Place:
 
     def _masks(self) -> dict[str, Path]:
         """The masks by the stem of their image."""
-        files = [(_MASK_NAME.fullmatch(_stem(path)), path) for path in _files(self.masks)]
+        files = [(_MASK_NAME.fullmatch(stem_of(path)), path) for path in _files(self.masks)]
         apart = self.images != self.masks
-        return _unique((match["stem"] if match else _stem(path), path) for match, path in files if match or apart)
+        return _unique((match["stem"] if match else stem_of(path), path) for match, path in files if match or apart)
 
     def _images(self, masks: dict[str, Path]) -> dict[str, Path]:
         """The images by their stem; side by side with masks only those that have one, as any picture may lie there."""
-        images = ((_stem(path), path) for path in _files(self.images))
+        images = ((stem_of(path), path) for path in _files(self.images))
         if self.images == self.masks:
             images = ((stem, path) for stem, path in images if stem in masks)
         return _unique(images)
@@ -106,7 +106,7 @@ def _places(folder: Path) -> Iterator[_Place]:
                 twin = masks / nested.relative_to(images)
                 if twin.is_dir() and next(_files(nested), None):
                     yield _Place(nested, twin, part or nested_part)
-        elif any(_MASK_NAME.fullmatch(_stem(path)) for path in _files(place)):
+        elif any(_MASK_NAME.fullmatch(stem_of(path)) for path in _files(place)):
             yield _Place(place, place, part)
 
 
@@ -131,16 +131,12 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
-def _stem(path: Path) -> str:
-    return path.name[: -len(extension_of(path, IMAGE_EXTENSIONS))]
-
-
 def _by_number(stem: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", stem)]
 
 
 def _case(image: Path, mask: Path, convention: LabelConvention, part: str) -> Case:
-    name = CaseName.parse(_stem(image))
+    name = CaseName.parse(stem_of(image))
     numbered = _PATIENT.match(name.patient)
     patient = numbered[0] if numbered else name.patient
     view = "_".join(filter(None, (name.patient[len(patient) :].strip("_- "), name.view)))

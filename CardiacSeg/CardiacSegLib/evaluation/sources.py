@@ -12,7 +12,7 @@ import numpy as np
 from CardiacSegLib.anatomy import STRUCTURES, LabelConvention, labels_text, relabel
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.images import IMAGE_EXTENSIONS, Image, extension_of, read_image
+from CardiacSegLib.images import IMAGE_EXTENSIONS, Image, extension_of, read_image, stem_of
 
 #: Image and labels may lie this far from each other, in millimeters: headers are rounded.
 _SAME_PLACE = 1e-2
@@ -210,5 +210,4 @@ def _files_by_stem(folder: Path) -> Mapping[str, Sequence[Path]]:
 def _stem(path: Path) -> str:
     """The name of a file without its extension, which may have two parts."""
     name = path.name[: -len(".seg.nrrd")] + ".nrrd" if path.name.lower().endswith(".seg.nrrd") else path.name
-    extension = extension_of(name, IMAGE_EXTENSIONS)
-    return name[: -len(extension)] if extension else name
+    return stem_of(name)

@@ -8,6 +8,7 @@ import qt
 import vtk
 from slicer.i18n import tr as _
 
+from CardiacSegLib.gui.section import makeTimer
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.doubt import (
     SliceToCheck,
@@ -45,10 +46,7 @@ class DoubtView:
         self._tag: int | None = None
         self._places: list[_Place] = []
         # A volume tells of one change after the other: all are waited for.
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._show)
+        self._timer = makeTimer(0, self._show, isSingleShot=True)
         ui.showDoubtCheckBox.connect("clicked(bool)", self.onShow)
         ui.placesList.connect("itemClicked(QListWidgetItem*)", self.onPlace)
         ui.placesList.connect("itemActivated(QListWidgetItem*)", self.onPlace)

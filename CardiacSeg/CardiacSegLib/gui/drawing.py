@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import qt
-
-from CardiacSegLib.gui.section import POLL_INTERVAL_MS
+from CardiacSegLib.gui.section import POLL_INTERVAL_MS, makeTimer
 from CardiacSegLib.jobs.commands import EngineCommand
 from CardiacSegLib.jobs.studies import StudyInput, start_drawing
 
@@ -25,9 +23,7 @@ class Drawing:
         self._onDrawn, self._onFailed = onDrawn, onFailed
         self._command: EngineCommand | None = None
         self._memory: Any = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
-        self._timer.connect("timeout()", self.onTimer)
+        self._timer = makeTimer(POLL_INTERVAL_MS, self.onTimer)
 
     @property
     def isBusy(self) -> bool:

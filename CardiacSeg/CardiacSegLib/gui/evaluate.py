@@ -19,9 +19,12 @@ from CardiacSegLib.gui.requirements import TRAIN
 from CardiacSegLib.gui.section import (
     POLL_INTERVAL_MS,
     Section,
+    connectButtons,
     currentData,
     fillComboBox,
     fillTableRow,
+    makeTimer,
+    openInDesktop,
     prepareTable,
     showStatus,
 )
@@ -43,15 +46,13 @@ class EvaluateSection(Section):
         self._output: Path | None = None
         self._rows: list[CaseRow] = []
         self._shown: Comparison | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
-        self._timer.connect("timeout()", self.onTimer)
+        self._timer = makeTimer(POLL_INTERVAL_MS, self.onTimer)
         prepareTable(self.ui.casesTable)
         self.ui.evaluationPathLineEdit.currentPath = str(own_model_folder().parent / "evaluation")
         self.listModels()
         for path in (self.ui.casesPathLineEdit, self.ui.evaluationPathLineEdit):
             path.connect("currentPathChanged(QString)", self.update)
-        self.connectButtons(
+        connectButtons(
             (self.ui.evaluateButton, self.onEvaluateButton),
             (self.ui.cancelEvaluationButton, self.onCancelButton),
             (self.ui.reportButton, self.onReportButton),
@@ -181,7 +182,7 @@ class EvaluateSection(Section):
 
     def onReportButton(self) -> None:
         """Open the page that the evaluation has written."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._report.resolve())))
+        openInDesktop(self._report.resolve())
 
     def onSceneClosed(self) -> None:
         """The nodes of the case that was shown went with the scene."""

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from CardiacSegLib.bundles import Bundle, list_models
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.card import showCard
-from CardiacSegLib.gui.section import Section, fillTableRow, prepareTable, showStatus
+from CardiacSegLib.gui.section import Section, connectButtons, fillTableRow, openInDesktop, prepareTable, showStatus
 from CardiacSegLib.models.facts import is_shipped, model_facts
 from CardiacSegLib.models.library import UntrustedModelError, delete_model, export_model, import_model
 
@@ -34,7 +34,7 @@ class ModelsSection(Section):
         prepareTable(self.ui.modelsTable)
         self.ui.modelLineLabel.textFormat = qt.Qt.PlainText  # what a stranger wrote shows as it is, and loads nothing
         self.ui.modelsTable.connect("itemSelectionChanged()", self.update)
-        self.connectButtons(
+        connectButtons(
             (self.ui.importFolderButton, self.onImportFolderButton),
             (self.ui.importZipButton, self.onImportZipButton),
             (self.ui.exportButton, self.onExportButton),
@@ -129,7 +129,7 @@ class ModelsSection(Section):
 
     def onOpenButton(self) -> None:
         """Show the model's folder in the file manager."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self.selected().folder)))
+        openInDesktop(self.selected().folder)
 
     def onDeleteButton(self) -> None:
         """Remove the selected model, after asking."""

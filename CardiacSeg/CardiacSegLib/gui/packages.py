@@ -10,7 +10,6 @@ import importlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from CardiacSegLib.gui.requirements import (
     questionText,
     whatToTry,
 )
+from CardiacSegLib.jobs.owned_folders import owned_folder
 
 try:
     from slicer.i18n import tr as _
@@ -64,7 +64,7 @@ def ensurePackages(purpose: str = SEGMENT, ask: Optional[Callable[[str], Answer]
     """Ask for what is missing, once for all of it, and install it.
 
     Args:
-        purpose: one of :mod:`CardiacSegLib.gui.requirements`; see there also :func:`segmentPurpose`.
+        purpose: one of :mod:`CardiacSegLib.gui.requirements`; see there also :func:`purposeOfSegmenting`.
         ask: shows a question; Slicer's dialog where None.
 
     Raises:
@@ -183,10 +183,10 @@ def _pipInstall(arguments: Sequence[str]) -> None:
 def _pipLog() -> Iterator[Path]:
     """A file to which every pip writes that starts meanwhile: the exceptions of Slicer do not hold what it said."""
     before = os.environ.get("PIP_LOG")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        os.environ["PIP_LOG"] = str(Path(folder, "pip.log"))
+    with owned_folder() as folder:
+        os.environ["PIP_LOG"] = str(folder / "pip.log")
         try:
-            yield Path(folder, "pip.log")
+            yield folder / "pip.log"
         finally:
             if before is None:
                 del os.environ["PIP_LOG"]

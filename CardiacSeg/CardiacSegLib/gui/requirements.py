@@ -180,7 +180,7 @@ def _wanted(name: str) -> str:
 def _reasons(names: Sequence[str]) -> list[str]:
     """Why a version that is there will not do, where that is for the person's safety."""
     return [
-        _("{name} is upgraded because {reason}.").format(name=REQUIREMENTS[name].name, reason=_(REASONS[name]))
+        _("{name} is upgraded because {reason}.").format(name=REQUIREMENTS[name].name, reason=REASONS[name])
         for name in names
         if name in REASONS and installedVersion(name)
     ]
@@ -215,27 +215,27 @@ def lastLines(log: str) -> list[str]:
 
 #: What a line of pip means for a person; the first that fits counts. A folder's own advice stands in `whatToTry`.
 _ADVICE = (
-    (r"No space left|not enough space", "make room on the disk and try again"),
+    (r"No space left|not enough space", _("make room on the disk and try again")),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCert",
-        "the network looks into connections: set PIP_CERT to its certificate, or choose a folder of wheels",
+        _("the network looks into connections: set PIP_CERT to its certificate, or choose a folder of wheels"),
     ),
     (
         r"NewConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|ProxyError|getaddrinfo|Name or service|"
         r"Connection (broken|refused|reset)|Max retries|timed out",
-        "check the connection and the proxy (HTTPS_PROXY), or choose a folder of wheels",
+        _("check the connection and the proxy (HTTPS_PROXY), or choose a folder of wheels"),
     ),
     (
         r"Permission denied|Access is denied|WinError 5\b|Read-only file system|externally-managed",
-        "close other windows of Slicer, make sure that you may write to its folder, restart Slicer and try again",
+        _("close other windows of Slicer, make sure that you may write to its folder, restart Slicer and try again"),
     ),
     (
         r"ResolutionImpossible|conflicting dependencies",
-        "another extension holds a package back: update your extensions, or use a fresh Slicer",
+        _("another extension holds a package back: update your extensions, or use a fresh Slicer"),
     ),
     (
         r"No matching distribution|Could not find a version",
-        "there is no build for this system and Python {python}: install a newer Slicer",
+        _("there is no build for this system and Python {python}: install a newer Slicer"),
     ),
 )
 
@@ -250,7 +250,7 @@ def whatToTry(lines: Sequence[str], folder: Optional[Path] = None) -> str:
         ).format(folder=folder, python=python)
     for pattern, advice in _ADVICE:
         if re.search(pattern, text):
-            return _(advice).format(python=python)
+            return advice.format(python=python)
     return _("try again, or choose a folder of wheels")
 
 

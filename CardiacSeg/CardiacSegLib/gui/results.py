@@ -13,14 +13,24 @@ from slicer.i18n import tr as _
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import replacing
 from CardiacSegLib.gui.doubt_view import DoubtView
-from CardiacSegLib.gui.patient import readPerson
+from CardiacSegLib.gui.patient import PatientFields, readPerson
 from CardiacSegLib.gui.results_table import fillResultsTable, prepareResultsTable, rangesText, splitRows
-from CardiacSegLib.gui.section import Section, currentData, fillComboBox, prepareTable, showStatus
+from CardiacSegLib.gui.section import (
+    Section,
+    connectButtons,
+    currentData,
+    fillComboBox,
+    makeTimer,
+    markAsWarning,
+    prepareTable,
+    showStatus,
+)
 from CardiacSegLib.gui.study_views import StudyViews
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.grids import LabelStore
 from CardiacSegLib.mrml.pieces import Pieces, Work
 from CardiacSegLib.mrml.results import csv_text, tab_text, table_rows
+from CardiacSegLib.mrml.segmentations import volume_of_segmentation
 from CardiacSegLib.mrml.sequences import show_frame
 from CardiacSegLib.mrml.studies import (
     Measured,
@@ -29,7 +39,7 @@ from CardiacSegLib.mrml.studies import (
     segmentations_in_pieces,
     sequence_in_pieces,
 )
-from CardiacSegLib.mrml.tables import Row, fill_table_node
+from CardiacSegLib.mrml.tables import Row, add_table_node, fill_table_node
 
 #: A person who draws or types is left in peace for so long before the table follows.
 _EDIT_DELAY_MS = 300
@@ -61,26 +71,16 @@ class ResultsSection(Section):
         self._rows: list[Row] = []
         self._views = StudyViews(self._showStatus)
         self._doubt = DoubtView(self.ui)
-        self._workTimer = qt.QTimer()
-        self._workTimer.setInterval(0)
-        self._workTimer.connect("timeout()", self.onWork)
-        self._editTimer = qt.QTimer()
-        self._editTimer.setSingleShot(True)
-        self._editTimer.setInterval(_EDIT_DELAY_MS)
-        self._editTimer.connect("timeout()", self.measure)
+        self._patient = PatientFields(self.ui)
+        self._workTimer = makeTimer(0, self.onWork)
+        self._editTimer = makeTimer(_EDIT_DELAY_MS, self.measure, isSingleShot=True)
         for table in (self.ui.resultsTable, self.ui.furtherTable):
             prepareTable(table)
             prepareResultsTable(table)
-        self.ui.resultsWarningLabel.setStyleSheet("color: #a06000")
-        fillComboBox(self.ui.sexComboBox, [(_("Unknown"), ""), (_("Female"), "female"), (_("Male"), "male")])
-        fillComboBox(self.ui.bsaComboBox, [("Mosteller", "mosteller"), ("Du Bois", "dubois")])
-        self.ui.sexComboBox.connect("activated(int)", lambda index: self.onListChosen("sex", self.ui.sexComboBox))
-        self.ui.bsaComboBox.connect(
-            "activated(int)", lambda index: self.onListChosen("bsaFormula", self.ui.bsaComboBox)
-        )
+        markAsWarning(self.ui.resultsWarningLabel)
         self.ui.edComboBox.connect("activated(int)", lambda index: self.onPhaseChosen(self.ui.edComboBox))
         self.ui.esComboBox.connect("activated(int)", lambda index: self.onPhaseChosen(self.ui.esComboBox))
-        self.connectButtons(
+        connectButtons(
             (self.ui.editButton, self.onEditButton),
             (self.ui.statisticsButton, self.onStatisticsButton),
             (self.ui.curveButton, self.onCurveButton),
@@ -95,10 +95,7 @@ class ResultsSection(Section):
         """Show the results of another scene, or none."""
         super().setParameterNode(parameterNode)
         self._views.setParameterNode(parameterNode)
-        if parameterNode is not None:
-            fillComboBoxes = ((self.ui.sexComboBox, parameterNode.sex), (self.ui.bsaComboBox, parameterNode.bsaFormula))
-            for comboBox, data in fillComboBoxes:
-                comboBox.setCurrentIndex(max(0, comboBox.findData(data)))
+        self._patient.setParameterNode(parameterNode)
         self._follow(parameterNode.segmentation if parameterNode is not None else None)
 
     def update(self) -> None:
@@ -220,10 +217,11 @@ class ResultsSection(Section):
 
     def _writeTableNode(self) -> None:
         """Bring the table node up to date; it is made with the first result."""
-        if not self.parameterNode.resultsTable:
+        if self.parameterNode.resultsTable:
+            fill_table_node(self.parameterNode.resultsTable, self._rows)
+        else:
             name = _("{name} measures").format(name=self._segmentation.GetName())
-            self.parameterNode.resultsTable = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
-        fill_table_node(self.parameterNode.resultsTable, self._rows)
+            self.parameterNode.resultsTable = add_table_node(slicer.mrmlScene, self._rows, name)
 
     # ED and ES
 
@@ -280,11 +278,6 @@ class ResultsSection(Section):
         if sequence is not None:
             show_frame(sequence, ed if comboBox is self.ui.edComboBox else es)
 
-    def onListChosen(self, parameter: str, comboBox: Any) -> None:
-        """The person chose the sex or the formula; these lists say it in words."""
-        if self.parameterNode is not None:
-            setattr(self.parameterNode, parameter, currentData(comboBox))
-
     # What is shown
 
     def _showStudy(self) -> None:
@@ -308,20 +301,11 @@ class ResultsSection(Section):
         self.ui.curveButton.visible = self._measured is not None and self._measured.is_cine
         for button in self._buttons():
             button.enabled = study is not None
-        self._showPatient(study)
+        self._patient.showStudy(study)
 
     def _buttons(self) -> tuple[Any, ...]:
         ui = self.ui
         return ui.editButton, ui.statisticsButton, ui.bullseyeButton, ui.pageButton, ui.saveButton, ui.copyButton
-
-    def _showPatient(self, study: Any) -> None:
-        surface = study.subject.bsa_m2 if study is not None else None
-        self.ui.bsaLabel.text = "" if surface is None else f"{surface:.2f} m²"
-        typed = self.parameterNode.heartRate.strip() if self.parameterNode is not None else ""
-        rate = study.heart_rate if study is not None and not typed else None
-        self.ui.heartRateLineEdit.placeholderText = (
-            _("unknown") if rate is None else _("{rate:.0f}, from the times of the frames").format(rate=rate)
-        )
 
     def _showStatus(self, text: str, isError: bool) -> None:
         showStatus(self.ui.resultsStatusLabel, text, isError)
@@ -347,9 +331,7 @@ class ResultsSection(Section):
 
     def _volume(self) -> Any:
         """The image that the segmentation was made on."""
-        if self._segmentation is None:
-            return None
-        return self._segmentation.GetNodeReference(self._segmentation.GetReferenceImageGeometryReferenceRole())
+        return volume_of_segmentation(self._segmentation) if self._segmentation is not None else None
 
     def onCurveButton(self) -> None:
         """Show the volumes of all phases in a plot view."""

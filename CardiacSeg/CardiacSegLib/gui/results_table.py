@@ -9,9 +9,9 @@ import qt
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:  # their own imports take a quarter of a second
-    from CardiacSegLib.clinical.measures import StudyMeasures
     from CardiacSegLib.clinical.ranges import NormalRange
     from CardiacSegLib.clinical.rows import StudyRow
+    from CardiacSegLib.clinical.study import StudyMeasures
 
 COLUMNS = (_("Measure"), _("Value"), _("Normal"), _("Per m²"), _("Normal"))
 _VALUE, _RANGE, _INDEXED, _INDEXED_RANGE = range(1, 5)

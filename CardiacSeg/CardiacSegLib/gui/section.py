@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -12,6 +13,7 @@ import slicer
 POLL_INTERVAL_MS = 50
 _ROW_MARGIN = 8
 _ERROR_STYLE = "color: #d03030"
+_WARNING_STYLE = "color: #a06000"
 
 
 class Section:
@@ -39,16 +41,36 @@ class Section:
         self.parameterNode = parameterNode
         self._guiTag = parameterNode.connectGui(self.ui) if parameterNode is not None else None
 
-    def connectButtons(self, *pairs: tuple[Any, Callable[[], None]]) -> None:
-        """Connect buttons, each given with what a click on it calls."""
-        for button, slot in pairs:
-            button.connect("clicked(bool)", slot)
-
     def update(self) -> None:
         """Bring what is shown and what can be clicked up to date with the scene."""
 
     def close(self) -> None:
         """End what runs for this section alone."""
+
+
+def connectButtons(*pairs: tuple[Any, Callable[[], None]]) -> None:
+    """Connect buttons, each given with what a click on it calls."""
+    for button, slot in pairs:
+        button.connect("clicked(bool)", slot)
+
+
+def makeTimer(milliseconds: int, slot: Callable[[], None], isSingleShot: bool = False) -> qt.QTimer:
+    """A timer, not yet started, that calls a slot each time so long has passed, or the first time alone."""
+    timer = qt.QTimer()
+    timer.setInterval(milliseconds)
+    timer.setSingleShot(isSingleShot)
+    timer.connect("timeout()", slot)
+    return timer
+
+
+def openInDesktop(path: Path) -> None:
+    """Show a folder in the file manager, or a file in the program that the person has chosen for such files."""
+    qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+
+
+def markAsWarning(label: Any) -> None:
+    """Give a label the color of warnings."""
+    label.setStyleSheet(_WARNING_STYLE)
 
 
 def showStatus(label: Any, text: str, isError: bool = False) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -15,9 +14,19 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.card import showCard
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import missingPackages, purposeOfSegmenting
-from CardiacSegLib.gui.section import POLL_INTERVAL_MS, Section, currentData, fillComboBox, showStatus, timeText
-from CardiacSegLib.jobs.client import error_text
+from CardiacSegLib.gui.section import (
+    POLL_INTERVAL_MS,
+    Section,
+    connectButtons,
+    currentData,
+    fillComboBox,
+    makeTimer,
+    markAsWarning,
+    showStatus,
+    timeText,
+)
 from CardiacSegLib.jobs.doubts import no_doubt_text
+from CardiacSegLib.jobs.events import error_text
 from CardiacSegLib.mrml.browsers import sequence_of_proxy
 from CardiacSegLib.mrml.volume_check import short_axis_warning
 from CardiacSegLib.mrml.volumes import affine_of_volume_node
@@ -41,22 +50,18 @@ class SegmentSection(Section):
         self._models: dict[str, Bundle] = {}
         self._started = 0.0
         self._importShare = 0.0
-        self._timer = qt.QTimer()
-        self._timer.connect("timeout()", self.onTimer)
+        self._timer = makeTimer(POLL_INTERVAL_MS, self.onTimer)
         # A selector takes a volume as soon as it is in the scene: before it has its voxels, or its sequence a browser.
-        self._describeTimer = qt.QTimer()
-        self._describeTimer.setSingleShot(True)
-        self._describeTimer.setInterval(0)
-        self._describeTimer.connect("timeout()", self.describeVolume)
+        self._describeTimer = makeTimer(0, self.describeVolume, isSingleShot=True)
         for label in (self.ui.volumeWarningLabel, self.ui.doubtNoteLabel):
-            label.setStyleSheet("color: #a06000")
+            markAsWarning(label)
         self.ui.progressBar.visible = False
         self.listModels()
         turns = [(_("As the model says"), 0), (_("Fast: a single pass"), 1), (_("Accurate: eight turned copies"), 8)]
         fillComboBox(self.ui.turnsComboBox, turns)
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChanged)
         self.ui.turnsComboBox.connect("currentIndexChanged(int)", self.onTurnsChanged)
-        self.connectButtons(
+        connectButtons(
             (self.ui.cardButton, self.onCardButton),
             (self.ui.segmentButton, self.onSegmentButton),
             (self.ui.cancelButton, self.onCancelButton),
@@ -70,9 +75,9 @@ class SegmentSection(Section):
             self.ui.turnsComboBox.setCurrentIndex(max(0, self.ui.turnsComboBox.findData(parameterNode.turns)))
         self.update()
 
-    def listModels(self, selected: str = "") -> None:
+    def listModels(self) -> None:
         """Fill the list of models anew, after one came or went."""
-        selected = selected or currentData(self.ui.modelComboBox) or ""
+        selected = currentData(self.ui.modelComboBox) or ""
         self._models = {model.name: model for model in list_models()}
         fillComboBox(self.ui.modelComboBox, [(name, name) for name in self._models], selected)
         if self.parameterNode is not None:

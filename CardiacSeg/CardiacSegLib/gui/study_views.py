@@ -15,6 +15,7 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.gui.drawing import Drawing
 from CardiacSegLib.gui.packages import ensurePackages
 from CardiacSegLib.gui.requirements import TRAIN, missingPackages
+from CardiacSegLib.gui.section import makeTimer, openInDesktop
 from CardiacSegLib.jobs.studies import no_bullseye_text
 from CardiacSegLib.mrml.pictures import (
     PICTURE_VIEW,
@@ -48,10 +49,7 @@ class StudyViews:
         self._name = ""
         self._bullseye = Drawing(self._onBullseyeDrawn, self._onFailed)
         self._page = Drawing(self._onPageWritten, self._onFailed)
-        self._redrawTimer = qt.QTimer()
-        self._redrawTimer.setSingleShot(True)
-        self._redrawTimer.setInterval(_REDRAW_DELAY_MS)
-        self._redrawTimer.connect("timeout()", self._redraw)
+        self._redrawTimer = makeTimer(_REDRAW_DELAY_MS, self._redraw, isSingleShot=True)
 
     def setParameterNode(self, parameterNode: Any) -> None:
         """Show studies of another scene, or none."""
@@ -201,7 +199,7 @@ class StudyViews:
 
     def _onPageWritten(self, folder: Path, path: Path) -> None:
         self._onStatus(_("Written: {path}").format(path=path), False)
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+        openInDesktop(path)
 
     def _onFailed(self, problem: str) -> None:
         self._onStatus(problem, True)

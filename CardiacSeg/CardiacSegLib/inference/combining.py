@@ -6,7 +6,6 @@ A rule works on the model's grid and knows neither torch nor the image.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy import ndimage
 
+from CardiacSegLib.bundles import read_checked
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.trees import Trees
 
@@ -184,15 +184,12 @@ def load_rule(spec: Mapping[str, Any] | None, models: Path, classes: int) -> Rul
     if not spec:
         return None
     try:
-        columns = [[int(member) for member in column] for column in spec.get("columns", ())]
         said = _Spec(
-            *(
-                str(spec["method"]),
-                int(spec["members"]),
-                columns,
-                int(spec.get("patch", 1)),
-                str(spec.get("sha256", "")),
-            )
+            method=str(spec["method"]),
+            members=int(spec["members"]),
+            columns=[[int(member) for member in column] for column in spec.get("columns", ())],
+            patch=int(spec.get("patch", 1)),
+            sha256=str(spec.get("sha256", "")),
         )
         if said.members < 1 or said.patch < 1:
             raise ValueError(f"{said.members} members, a patch of {said.patch}")
@@ -214,11 +211,7 @@ LEARNED = ("stacked-forest", "stacked-boosting")
 
 
 def _learned(said: _Spec, path: Path, classes: int) -> Learned:
-    if not path.is_file():
-        raise CardiacSegError(f"{path}: is missing; copy or download the model again")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != said.sha256:
-        raise CardiacSegError(f"{path}: SHA-256 is not the one in the metadata; copy the model again")
-    trees = Trees.read(path)
+    trees = Trees.read(path, read_checked(path, said.sha256, "what its rule has learned is"))
     seen = len(said.columns) * (classes + 2 + (classes if said.patch > 1 else 0))
     members = sorted(member for column in said.columns for member in column)
     if members != list(range(said.members)) or trees.classes != classes or trees.features.max() >= seen:

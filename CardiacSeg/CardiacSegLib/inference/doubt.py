@@ -18,9 +18,9 @@ import numpy as np
 
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.clinical.wall import apex_is_last
-from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.geometry import SliceView
 from CardiacSegLib.inference.combining import entropy
+from CardiacSegLib.inference.model_grid import phases_of
 
 #: A slice is named where its expected Dice is below this, and so many of them at most, the worst first.
 _WORTH_A_LOOK = 0.85
@@ -116,10 +116,8 @@ def segment_with_doubt(
         CardiacSegError: as :meth:`Segmenter.segment`.
     """
     array = np.asarray(array)
-    if array.ndim not in (3, 4):
-        raise CardiacSegError(f"the image has {array.ndim} dimensions; give a volume (3) or a cine (4)")
-    phases = np.moveaxis(array[..., None] if array.ndim == 3 else array, 3, 0)
     labels, found = [], []
+    phases = phases_of(array)
     for number, phase in enumerate(phases, 1):
         of_phase, probabilities = segmenter.predict(phase, affine)
         labels.append(of_phase)

@@ -102,6 +102,27 @@ class Stack:
         with _one_thread():
             return resample_in_plane(normalized, self.view.spacing, size, (grid.spacing, grid.spacing))
 
+    def labels_on_grid(self, labels: np.ndarray, grid: ModelGrid, classes: int, size: Sequence[int]) -> np.ndarray:
+        """Labels of the same volume on the model's grid.
+
+        They are resampled by the share of each class, never by nearest neighbor, which moves borders by half a pixel.
+
+        Args:
+            labels: (I, J, K), 0 for background.
+            grid: of the model.
+            classes: how many there are, background included.
+            size: rows and columns on the grid.
+
+        Returns:
+            uint8 (K, H', W').
+        """
+        slices = self.view.slices(labels)
+        one_hot = (slices[None] == np.arange(1, classes)[:, None, None, None]).astype(np.float32)
+        with _one_thread():
+            shares = resample_in_plane(one_hot, self.view.spacing, size, (grid.spacing, grid.spacing))
+        background = 1 - shares.sum(axis=0, keepdims=True)
+        return np.concatenate([background, shares]).argmax(axis=0).astype(np.uint8)
+
     def from_grid(self, stack: np.ndarray, grid: ModelGrid) -> np.ndarray:
         """Bring an array (..., H', W') on the model's grid back to this stack's own pixels (..., H, W)."""
         with _one_thread():
@@ -126,6 +147,17 @@ class Stack:
         )
         with _one_thread():
             return (rows, columns), np.matmul(np.matmul(by_row, stack[..., old_rows, old_columns]), by_column.T)
+
+
+def phases_of(array: np.ndarray) -> np.ndarray:
+    """The phases (T, I, J, K) of a volume (I, J, K) or a cine (I, J, K, T); nothing is copied.
+
+    Raises:
+        CardiacSegError: for an array of another shape.
+    """
+    if array.ndim not in (3, 4):
+        raise CardiacSegError(f"the image has {array.ndim} dimensions; give a volume (3) or a cine (4)")
+    return np.moveaxis(array[..., None] if array.ndim == 3 else array, 3, 0)
 
 
 def _one_thread() -> AbstractContextManager[object]:

@@ -49,7 +49,7 @@ class OpenVinoRuntime:
             self._request = compiled.create_infer_request()
         except (MemoryError, OSError, RuntimeError, ValueError) as error:
             raise CardiacSegError(
-                f"{path}: OpenVINO cannot run it ({_first_line(error)}); copy the model again, or use torch"
+                f"{path}: OpenVINO cannot run it ({_last_line(error)}); copy the model again, or use torch"
             ) from error
         self._path = path
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
@@ -68,7 +68,7 @@ class OpenVinoRuntime:
             found = self._request.infer([batch], share_inputs=True)
         except RuntimeError as error:
             raise CardiacSegError(
-                f"{self._path}: OpenVINO failed ({_first_line(error)}); use --device cpu:torch"
+                f"{self._path}: OpenVINO failed ({_last_line(error)}); use --device cpu:torch"
             ) from error
         answer = found[0] if len(found) == 1 else np.empty(0)
         if answer.ndim != 4 or (len(answer), *answer.shape[2:]) != (len(batch), *batch.shape[2:]):
@@ -98,7 +98,7 @@ def _import_openvino() -> Any:
             import openvino
     except ImportError as error:
         raise CardiacSegError(
-            f"OpenVINO cannot be loaded ({_first_line(error)}); install it again (pip install openvino)"
+            f"OpenVINO cannot be loaded ({_last_line(error)}); install it again (pip install openvino)"
         ) from error
     return openvino
 
@@ -117,7 +117,7 @@ def _no_telemetry() -> Iterator[None]:
             sys.modules[name] = before
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     """What OpenVINO says last is what went wrong; before it stands where in its sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:160] if lines else type(error).__name__

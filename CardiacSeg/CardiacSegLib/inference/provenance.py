@@ -14,12 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from CardiacSegLib import __version__
-from CardiacSegLib.bundles import Bundle, read_metadata
+from CardiacSegLib.bundles import RUN_BUNDLE, Bundle, read_metadata
 from CardiacSegLib.inference.devices import Machine
-
-_COPIES = {1: "a single pass"}
-#: What a run calls the folder of its bundle, whatever the model is called.
-_NO_NAME = "bundle"
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,7 @@ class Provenance:
         if not self.runtime:
             return ""
         words = f"{self.runtime} on {Machine('', self.device, self.precision, self.threads).described}"
-        copies = _COPIES.get(self.turns or 1, f"the mean over {self.turns} turned copies")
-        return f"{words}, {copies}" + (", without clean-up" if self.cleanup is False else "")
+        return f"{words}, {turns_in_words(self.turns or 1)}" + (", without clean-up" if self.cleanup is False else "")
 
     def fields(self) -> dict[str, Any]:
         """As JSON keeps it; what is not known is left out."""
@@ -82,6 +77,11 @@ class Provenance:
             "Segmented in": "" if self.seconds is None else f"{self.seconds:.1f} s",
         }
         return {name: text for name, text in lines.items() if text}
+
+
+def turns_in_words(turns: int) -> str:
+    """How thoroughly an image was looked at."""
+    return "a single pass" if turns == 1 else f"the mean over {turns} turned copies"
 
 
 def provenance_of(
@@ -112,7 +112,7 @@ def provenance_of(
 
 def name_of_model(bundle: Bundle) -> str:
     """What a model is called; that of a run lies in a folder that every run has."""
-    if bundle.name != _NO_NAME:
+    if bundle.name != RUN_BUNDLE:
         return bundle.name
     return str(read_metadata(bundle.folder).get("name") or "") or bundle.folder.parent.name
 

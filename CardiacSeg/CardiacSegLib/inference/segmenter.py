@@ -17,8 +17,8 @@ from CardiacSegLib.bundles import DEFAULT_MODEL, WEIGHTS, Bundle, find_bundle
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.inference.cleanup import clean_up
 from CardiacSegLib.inference.combining import Rule, load_rule
-from CardiacSegLib.inference.model_grid import ModelGrid, Stack
-from CardiacSegLib.inference.provenance import Provenance, provenance_of
+from CardiacSegLib.inference.model_grid import ModelGrid, Stack, phases_of
+from CardiacSegLib.inference.provenance import Provenance, provenance_of, turns_in_words
 from CardiacSegLib.inference.runtime import Runtime, load_runtime
 from CardiacSegLib.inference.turning import mean_over_copies
 
@@ -26,8 +26,6 @@ from CardiacSegLib.inference.turning import mean_over_copies
 _SURE = 0.501
 #: A field of view wider than this is a wrong spacing in the header, and would fill the memory.
 _WIDEST_FIELD = 4000.0
-
-
 #: A single pass, or the mean over all eight turned and flipped copies of an image.
 TURNS = (1, 8)
 
@@ -98,8 +96,7 @@ class Segmenter:
     @property
     def how(self) -> str:
         """By what it labels, and how thoroughly, in words."""
-        copies = "a single pass" if self.turns == 1 else f"the mean over {self.turns} turned copies"
-        return f"{self._runtime.described}, {copies}"
+        return f"{self._runtime.described}, {turns_in_words(self.turns)}"
 
     @property
     def provenance(self) -> Provenance:
@@ -138,9 +135,7 @@ class Segmenter:
             CardiacSegError: for an array of another shape, a constant or non-finite image, or an impossible spacing.
         """
         array = np.asarray(array)
-        if array.ndim not in (3, 4):
-            raise CardiacSegError(f"the image has {array.ndim} dimensions; give a volume (3) or a cine (4)")
-        phases = np.moveaxis(array[..., None] if array.ndim == 3 else array, 3, 0)
+        phases = phases_of(array)
         labels = np.empty(phases.shape, np.uint8)
         for phase, (stack, probabilities) in enumerate(self._predictions(phases, affine)):
             labels[phase] = stack.view.volume(self._labels(stack, probabilities))

@@ -8,6 +8,7 @@ scikit-learn, too.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.errors import CardiacSegError, one_line
 from CardiacSegLib.files import replacing
 
 #: More than this, unpacked, is no set of trees that anything here writes.
@@ -100,25 +101,29 @@ class Trees:
             np.savez_compressed(stream, **{one.name: getattr(self, one.name) for one in fields(self)})
 
     @classmethod
-    def read(cls, path: Path) -> Trees:
+    def read(cls, path: Path, content: bytes | None = None) -> Trees:
         """Read what :meth:`write` wrote; nothing but numbers is taken from the file.
+
+        Args:
+            path: of the file.
+            content: of the file, where it has been read and checked already.
 
         Raises:
             CardiacSegError: where the file is missing, damaged, or holds anything else.
         """
         try:
-            with zipfile.ZipFile(path) as archive:
+            content = path.read_bytes() if content is None else content
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 if sum(info.file_size for info in archive.infolist()) > _MOST_BYTES:
                     raise ValueError("it unfolds to more than any trees")
-            with np.load(path, allow_pickle=False) as found:
+            with np.load(io.BytesIO(content), allow_pickle=False) as found:
                 return cls(
                     **{name: _array(found[name], *kind) for name, kind in _KINDS.items()},
                     depth=int(found["depth"]),
                     boosted=bool(found["boosted"]),
                 )
         except Exception as error:  # zipfile and numpy have many for damaged files
-            reason = " ".join(str(error).split())[:160]
-            raise CardiacSegError(f"{path}: holds no trees ({reason}); copy the model again") from error
+            raise CardiacSegError(f"{path}: holds no trees ({one_line(error)}); copy the model again") from error
 
 
 #: Type and number of axes of each array on disk.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
+from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.bundles import DEFAULT_MODEL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import Event, error_text, read_events
@@ -62,14 +62,8 @@ class WorkerClient:
         self._sendings = 0
         self._was_there = False
         self._warm_up: Path | None = None
-        self._has_loaded = False
         # Where nobody closes the client, the worker ends by itself: its standard input does.
         self._finalizer = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-
-    @property
-    def structures(self) -> Sequence[Structure]:
-        """The structures that the labels hold."""
-        return [STRUCTURES[name] for name in self.convention]
 
     @property
     def is_busy(self) -> bool:
@@ -80,16 +74,6 @@ class WorkerClient:
     def process_id(self) -> int | None:
         """Of the worker, None where none runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether the worker runs and has a model loaded, so that the next job begins at once."""
-        if self.process_id is None:
-            return False
-        if self._warm_up is not None and not self._has_loaded:
-            events, _ = read_events(self._warm_up / "events.jsonl")
-            self._has_loaded = any(event["event"] == "result" for event in events)
-        return self._has_loaded
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -190,7 +174,6 @@ class WorkerClient:
         for event in events:
             if event["event"] in ("result", "error"):
                 self._outcome = event
-                self._has_loaded |= event["event"] == "result"
         if self.is_busy and exit_code is not None:
             if self._may_send_again(exit_code):
                 self._send(self._request)
@@ -302,7 +285,7 @@ class WorkerClient:
     def _end_worker(self, *patience: float) -> None:
         if self._process is not None:
             end_process(self._process, *patience)
-        self._process, self._has_loaded = None, False
+        self._process = None
 
     def _may_send_again(self, exit_code: int) -> bool:
         """Whether the worker had ended just as the job came, so that it never began it.

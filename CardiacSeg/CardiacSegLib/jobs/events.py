@@ -33,7 +33,7 @@ Event = dict[str, Any]
 _HINTS: Mapping[str, str] = {
     "MemoryError": "close other programs or choose a smaller volume",
     "OutOfMemoryError": "choose the CPU as device, or close what else uses the GPU",
-    "ModuleNotFoundError": "install what CardiacSeg needs: press Apply in the panel, or run pip install",
+    "ModuleNotFoundError": "install what CardiacSeg needs: press Segment in the panel, or run pip install",
 }
 _DEFAULT_HINT = "look at the log of the job; if it says nothing, report the problem with it"
 

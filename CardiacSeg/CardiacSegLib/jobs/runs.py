@@ -40,6 +40,8 @@ from CardiacSegLib.jobs.run_folder import (
 
 #: The last word of a process, and the state of the run after it.
 _WORDS = {"result": "finished", "error": "failed", "stopped": "stopped"}
+#: The states of a run at which a process works.
+GOES_ON = ("starting", "running", "stopping")
 #: So long a folder that holds nothing but an empty log may be that of a run that another process is just starting.
 _STARTING_SECONDS = 60.0
 #: How much of the end of a log is read for its last lines.
@@ -106,11 +108,8 @@ class TrainingRun:
         run._begin([*map(str, arguments), "--output", str(run.folder)], append=False)
         return run
 
-    def resume(self, changes: Sequence[str] = ()) -> None:
+    def resume(self) -> None:
         """Go on from the last checkpoint, in a process that outlives this one.
-
-        Args:
-            changes: options of the command line that may change, such as ``["--epochs", "100"]``.
 
         Raises:
             CardiacSegError: where the run is at work, or the process cannot be started.
@@ -118,7 +117,7 @@ class TrainingRun:
         # One that has said its last word may take a moment longer to end; it does nothing more in the folder.
         if self.is_alive:
             raise CardiacSegError(f"{self.folder}: the run is at work; stop it before it can go on")
-        self._begin(["--resume", str(self.folder), *map(str, changes)], append=True)
+        self._begin(["--resume", str(self.folder)], append=True)
 
     def poll(self) -> list[Event]:
         """What the run has said since the last call; the first one gives all that it ever said."""
@@ -166,13 +165,7 @@ class TrainingRun:
     @property
     def is_alive(self) -> bool:
         """Whether a process works at the run."""
-        return self.state in ("starting", "running", "stopping")
-
-    @property
-    def mean_dice(self) -> float | None:
-        """Mean over the structures of :attr:`dice`."""
-        values = [value for value in self.dice.values() if value is not None]
-        return sum(values) / len(values) if values else None
+        return self.state in GOES_ON
 
     @property
     def name(self) -> str:

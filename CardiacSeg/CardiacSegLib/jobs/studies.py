@@ -1,4 +1,4 @@
-"""What a study is measured from, and the drawing of its bullseye and its page in a process of its own.
+"""What a study is measured from, its page, and the drawing of its bullseye and its page in a process of its own.
 
 The process is ``python -m CardiacSegLib.jobs.studies FOLDER``; the folder holds what :func:`start_drawing` writes.
 Drawing takes a second and needs matplotlib, which an application need not have loaded; measuring takes a moment, and
@@ -29,7 +29,8 @@ from CardiacSegLib.jobs.processes import engine_command, start_process
 if TYPE_CHECKING:
     from CardiacSegLib.clinical.study import StudyMeasures
 
-_PAIR = 2
+#: Of contours, as files.
+_ARRAYS = ("image", "labels", "affine")
 #: Measures that tell of a whole heartbeat what two phases of it cannot: where they were chosen, these are the extremes.
 _OF_A_HEARTBEAT = ("Largest volume", "Smallest volume", "EF of own extremes", "Peak ejection rate", "Peak filling rate")
 
@@ -109,37 +110,40 @@ class Contours:
     """What a picture of contours shows.
 
     Attributes:
-        image: intensities (I, J, K, phases).
+        image: intensities (I, J, K), or (I, J, K, T).
         labels: on the same grid, numbered as those of the study.
         affine: 4 x 4, array index to RAS mm.
-        phases: their names; "" for that of a study without ED and ES.
+        phases: the frames that are shown, counted from 0, by their names; "" is that of a study without ED and ES.
+        title: a line above the picture.
     """
 
     image: np.ndarray
     labels: np.ndarray
     affine: np.ndarray
-    phases: Sequence[str]
+    phases: Mapping[str, int]
+    title: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write them into a folder; :meth:`read` reads them."""
-        for name in ("image", "labels", "affine", "phases"):
-            np.save(folder / f"contours-{name}.npy", np.asarray(getattr(self, name)))
+        for name in _ARRAYS:
+            np.save(folder / f"contours-{name}.npy", getattr(self, name))
+        rest = {"phases": dict(self.phases), "title": self.title}
+        (folder / "contours.json").write_text(json.dumps(rest), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Contours | None:
         """What :meth:`write` wrote; None where there is none."""
-        if not (folder / "contours-phases.npy").is_file():
+        if not (folder / "contours.json").is_file():
             return None
-        names = ("image", "labels", "affine", "phases")
-        image, labels, affine, phases = (np.load(folder / f"contours-{name}.npy", allow_pickle=False) for name in names)
-        return cls(image, labels, affine, phases.tolist())
+        rest = json.loads((folder / "contours.json").read_text(encoding="utf-8"))
+        return cls(*(np.load(folder / f"contours-{name}.npy", allow_pickle=False) for name in _ARRAYS), **rest)
 
     def draw(self, path: Path, convention: LabelConvention) -> Path:
         """Write the picture, as PNG."""
         from CardiacSegLib.pictures import contour_picture
 
-        frames = [(phase, number) for number, phase in enumerate(self.phases)]
-        return contour_picture(self.image, self.labels, self.affine, path, frames=frames, convention=convention)
+        arrays, frames = (self.image, self.labels, self.affine), list(self.phases.items())
+        return contour_picture(*arrays, path, frames=frames, title=self.title, convention=convention)
 
     @property
     def caption(self) -> str:
@@ -201,8 +205,8 @@ def draw(folder: Path) -> None:
 
         made = Provenance.of_fields(study_input.provenance).lines()
         made |= {"Since then": _EDITS} if made else {}
-        wishes |= {"page": folder / wishes["page"], "facts": {**made, **wishes["facts"]}}
-        _draw_page(study, Contours.read(folder), study_input.convention, wishes)
+        about = {"title": wishes["title"], "facts": {**made, **wishes["facts"]}}
+        write_page(study, folder / wishes["page"], Contours.read(folder), study_input.convention, **about)
 
 
 def draw_bullseye(study: StudyMeasures, path: Path) -> None:
@@ -227,14 +231,33 @@ def no_bullseye_text(study: StudyMeasures) -> str:
     return f"there is no bullseye: {reason}"
 
 
-def _draw_page(
-    study: StudyMeasures, contours: Contours | None, convention: LabelConvention, wishes: Mapping[str, Any]
+def write_page(
+    study: StudyMeasures,
+    path: Path,
+    contours: Contours | None,
+    convention: LabelConvention,
+    *,
+    title: str,
+    facts: Mapping[str, object],
 ) -> None:
+    """Write the page of a study, with the contours that it was measured from where their images are known.
+
+    Args:
+        study: the measures.
+        path: of the page; it appears only once complete.
+        contours: to be shown; None leaves them out.
+        convention: which number is which structure in them.
+        title: of the page.
+        facts: how it was made, as :meth:`~CardiacSegLib.inference.provenance.Provenance.lines` tells it.
+
+    Raises:
+        CardiacSegError: where the page cannot be written.
+    """
     from CardiacSegLib.clinical.page import write_study_page
 
     with owned_folder() as folder:
         drawn = {} if contours is None else {contours.caption: contours.draw(folder / "contours.png", convention)}
-        write_study_page(study, wishes["page"], title=wishes["title"], pictures=drawn, facts=wishes["facts"])
+        write_study_page(study, path, title=title, pictures=drawn, facts=facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from CardiacSegLib.bundles import METADATA
+from CardiacSegLib.bundles import METADATA, RUN_BUNDLE
 from CardiacSegLib.errors import CardiacSegError
 
 #: More than this is no model of CardiacSeg, whose largest network takes half a gigabyte: in all, in one file, files.
@@ -26,8 +26,6 @@ MOST_UNFOLDING, _SMALL = 100, 1_000_000
 #: Of a name with its folders, which Windows adds to its own.
 _LONGEST_NAME, _DEEPEST = 200, 16
 
-#: A training run keeps its bundle in a folder of this name.
-RUN_BUNDLE = "bundle"
 #: What file managers leave in folders and archives.
 _LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 #: What a damaged archive, or one of an unusual kind, raises beside OSError.

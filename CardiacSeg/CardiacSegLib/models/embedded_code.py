@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from CardiacSegLib.bundles import WEIGHTS
+from CardiacSegLib.bundles.writing import RUN_EXPRESSION, SEGMENTATION_RUN, WEIGHTS_EXPRESSION
 from CardiacSegLib.models.copies import plain_files
 from CardiacSegLib.networks import TARGETS
 
@@ -31,9 +31,9 @@ _PROGRAMS = (b"#!", b"MZ", b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe",
 #: Bytes of a configuration.
 _MOST_TEXT = 16_000_000
 _WEIGHT_FILES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".ts"}
-#: Exactly what `write_bundle` writes: where the weights are, and one call of the class below.
-_HARMLESS_EXPRESSIONS = {f"$@bundle_root + '/{WEIGHTS.as_posix()}'", "$@workflow(@image, @output)"}
-_HARMLESS_TARGETS = {*TARGETS, "CardiacSegLib.inference.monai_bundle.SegmentationRun"}
+#: Exactly what `write_bundle` writes.
+_HARMLESS_EXPRESSIONS = {WEIGHTS_EXPRESSION, RUN_EXPRESSION}
+_HARMLESS_TARGETS = {*TARGETS, SEGMENTATION_RUN}
 
 
 def runs_code(folder: Path | str) -> list[str]:

@@ -13,12 +13,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from CardiacSegLib.bundles import METADATA, ONNX, WEIGHTS, Bundle, list_models, own_model_folders, read_metadata, sha256
+from CardiacSegLib.bundles import (
+    METADATA,
+    ONNX,
+    RUN_BUNDLE,
+    WEIGHTS,
+    Bundle,
+    list_models,
+    own_model_folders,
+    read_checked,
+    read_metadata,
+)
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.inference.onnx_check import check_onnx
 from CardiacSegLib.jobs.owned_folders import owned_folder
-from CardiacSegLib.models.copies import RESERVED, RUN_BUNDLE, copy_folder, plain_files, unpack
+from CardiacSegLib.models.copies import RESERVED, copy_folder, plain_files, unpack
 from CardiacSegLib.models.embedded_code import runs_code
 from CardiacSegLib.models.facts import is_shipped, shipped_folder
 
@@ -147,7 +157,7 @@ def _read_copy(copy: Path, source: Path) -> Bundle:
     """Read a copy as segmentation would, every file that has a hash; errors name what it was copied from."""
     try:
         bundle = Bundle.read(copy)
-        _check_hash(copy / WEIGHTS, bundle.hash)
+        read_checked(copy / WEIGHTS, bundle.hash, "the weights are")
         if bundle.onnx_hash:
             _check_onnx(bundle)
         if bundle.combine:
@@ -157,13 +167,6 @@ def _read_copy(copy: Path, source: Path) -> Bundle:
     except CardiacSegError as error:
         raise CardiacSegError(str(error).replace(str(copy), str(source))) from error
     return bundle
-
-
-def _check_hash(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise CardiacSegError(f"{path}: the weights are missing; copy or download the model again")
-    if sha256(path) != expected:
-        raise CardiacSegError(f"{path}: SHA-256 is not the one in {METADATA}; get the model again")
 
 
 def _check_onnx(bundle: Bundle) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import slicer
 
+from CardiacSegLib.mrml.nodes import nodes_of_class
 
-def browsers(scene: slicer.vtkMRMLScene | None) -> Iterator[slicer.vtkMRMLSequenceBrowserNode]:
+
+def browsers(scene: slicer.vtkMRMLScene | None) -> list[slicer.vtkMRMLSequenceBrowserNode]:
     """The browsers of a scene."""
-    kind = "vtkMRMLSequenceBrowserNode"
-    count = scene.GetNumberOfNodesByClass(kind) if scene is not None else 0
-    return (scene.GetNthNodeByClass(number, kind) for number in range(count))
+    return nodes_of_class(scene, "vtkMRMLSequenceBrowserNode") if scene is not None else []
 
 
 def browser_of(sequence_node: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceBrowserNode | None:

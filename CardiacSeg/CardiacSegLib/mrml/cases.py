@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from CardiacSegLib.datasets.descriptions import structure_named
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import make_folder
 from CardiacSegLib.images import Image, write_image, write_labels
-from CardiacSegLib.mrml.segmentations import export_segments
+from CardiacSegLib.mrml.nodes import nodes_of_class
+from CardiacSegLib.mrml.segmentations import export_segments, volume_of_segmentation
 from CardiacSegLib.mrml.volumes import image_from_volume_node
 
 #: The numbers in every label file of an export.
@@ -51,16 +52,8 @@ def find_pairs(scene: slicer.vtkMRMLScene) -> list[Pair]:
 
     Slicer keeps that volume as the segmentation's reference image; a segmentation without one is left out.
     """
-    pairs = (
-        Pair(node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()), node)
-        for node in _segmentation_nodes(scene)
-    )
+    pairs = (Pair(volume_of_segmentation(node), node) for node in nodes_of_class(scene, "vtkMRMLSegmentationNode"))
     return [pair for pair in pairs if pair.volume is not None]
-
-
-def _segmentation_nodes(scene: slicer.vtkMRMLScene) -> Iterator[slicer.vtkMRMLSegmentationNode]:
-    kind = "vtkMRMLSegmentationNode"
-    return (scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind)))
 
 
 def export_cases(

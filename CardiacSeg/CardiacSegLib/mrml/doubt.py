@@ -18,11 +18,12 @@ import vtk
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import browser_of, sequence_of_proxy
+from CardiacSegLib.mrml.nodes import nodes_of_class
 from CardiacSegLib.mrml.pictures import PICTURE_VIEW
 from CardiacSegLib.mrml.sequences import shown_frame
 from CardiacSegLib.mrml.volumes import add_volume_node, affine_of_volume_node, image_data
 
-#: How far the doubt covers the image where it is shown.
+#: How far the doubt covers the image, where it is shown and the model is least sure; 0 to 1.
 OPACITY = 0.7
 
 #: From an image to its doubt; and, as an attribute of that or of its sequence, what else is known.
@@ -30,8 +31,13 @@ DOUBT_ROLE = "CardiacSeg.Doubt"
 _SEGMENTATION_ROLE = "CardiacSeg.DoubtOf"
 _COLORS = "CardiacSeg doubt"
 #: From sure to unsure: red, green, blue, and how much of the image is covered.
-_RAMP = ((0.0, (0.2, 0.0, 0.3, 0.0)), (0.08, (0.4, 0.05, 0.4, 0.0)), (0.35, (0.85, 0.25, 0.3, 0.75)))
-_RAMP_END = ((0.7, (1.0, 0.65, 0.1, 0.95)), (1.0, (1.0, 1.0, 0.5, 1.0)))
+_RAMP = (
+    (0.0, (0.2, 0.0, 0.3, 0.0)),
+    (0.08, (0.4, 0.05, 0.4, 0.0)),
+    (0.35, (0.85, 0.25, 0.3, 0.75)),
+    (0.7, (1.0, 0.65, 0.1, 0.95)),
+    (1.0, (1.0, 1.0, 0.5, 1.0)),
+)
 _STEPS = 256
 
 
@@ -127,7 +133,7 @@ def _color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
     node.SetTypeToUser()
     node.SetNumberOfColors(_STEPS)
     values = np.linspace(0, 1, _STEPS)
-    places, colors = zip(*_RAMP, *_RAMP_END)
+    places, colors = zip(*_RAMP)
     channels = [np.interp(values, places, channel) for channel in zip(*colors)]
     for number, color in enumerate(zip(*channels)):
         node.SetColor(number, f"{values[number]:.2f}", *map(float, color))
@@ -224,15 +230,10 @@ def _told(volume_node: slicer.vtkMRMLVolumeNode | None) -> Any:
     return told if isinstance(told, list if sequence is not None else dict) else {}
 
 
-def show_doubt(volume_node: slicer.vtkMRMLScalarVolumeNode, shown: bool, opacity: float = OPACITY) -> None:
+def show_doubt(volume_node: slicer.vtkMRMLScalarVolumeNode, shown: bool) -> None:
     """Lay the doubt of an image over it, or take it away, in every slice view that shows the image.
 
     The doubt of another image does not stay over this one in any case.
-
-    Args:
-        volume_node: of the image.
-        shown: whether the doubt is seen.
-        opacity: how far it covers the image where the model is least sure, 0 to 1.
     """
     node, scene = doubt_node(volume_node), volume_node.GetScene()
     for view in _views(scene):
@@ -241,7 +242,7 @@ def show_doubt(volume_node: slicer.vtkMRMLScalarVolumeNode, shown: bool, opacity
         modifying = view.StartModify()
         if shown and over_image and node is not None:
             view.SetForegroundVolumeID(node.GetID())
-            view.SetForegroundOpacity(opacity)
+            view.SetForegroundOpacity(OPACITY)
         elif foreground is not None and (foreground is node or (over_image and _is_doubt(foreground))):
             view.SetForegroundVolumeID(None)
             view.SetForegroundOpacity(0.0)
@@ -280,12 +281,8 @@ def _in_world(volume_node: slicer.vtkMRMLVolumeNode, center: Sequence[float]) ->
 
 def _views(scene: slicer.vtkMRMLScene) -> Iterator[slicer.vtkMRMLSliceCompositeNode]:
     """What each slice view of the heart shows."""
-    return (node for node in _nodes(scene, "vtkMRMLSliceCompositeNode") if node.GetLayoutName() != PICTURE_VIEW)
+    return (node for node in nodes_of_class(scene, "vtkMRMLSliceCompositeNode") if node.GetLayoutName() != PICTURE_VIEW)
 
 
 def _slice_nodes(scene: slicer.vtkMRMLScene) -> Iterator[slicer.vtkMRMLSliceNode]:
-    return (node for node in _nodes(scene, "vtkMRMLSliceNode") if node.GetLayoutName() != PICTURE_VIEW)
-
-
-def _nodes(scene: slicer.vtkMRMLScene, kind: str) -> list[Any]:
-    return [scene.GetNthNodeByClass(number, kind) for number in range(scene.GetNumberOfNodesByClass(kind))]
+    return (node for node in nodes_of_class(scene, "vtkMRMLSliceNode") if node.GetLayoutName() != PICTURE_VIEW)

@@ -14,7 +14,7 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import browse, browser_of, proxy_of
 from CardiacSegLib.mrml.doubt import DOUBT_ROLE, add_doubt_node, is_doubt_shown, remove_doubt, show_doubt
 from CardiacSegLib.mrml.pieces import Pieces
-from CardiacSegLib.mrml.sequences import index_values
+from CardiacSegLib.mrml.sequences import copy_index, index_values
 from CardiacSegLib.mrml.volumes import image_data
 
 
@@ -72,10 +72,7 @@ def _add_sequence(
     """A sequence with these frames at the index values of a cine."""
     sequence, empty = slicer.vtkMRMLSequenceNode(), slicer.vtkMRMLScalarVolumeNode()
     sequence.SetName(name)
-    sequence.SetIndexName(cine.GetIndexName())
-    sequence.SetIndexUnit(cine.GetIndexUnit())
-    sequence.SetIndexType(cine.GetIndexType())
-    sequence.SetNumericIndexValueTolerance(cine.GetNumericIndexValueTolerance())
+    copy_index(cine, sequence)
     for node, value in zip(frames, index_values(cine)):
         sequence.SetDataNodeAtValue(empty, value)
         sequence.UpdateDataNodeAtValue(node, value, True)  # taken over: a copy of each takes long

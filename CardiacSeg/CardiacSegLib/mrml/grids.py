@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util import numpy_support
 
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.mrml.segments import BINARY_LABELMAP, edit_state
-from CardiacSegLib.mrml.volumes import affine_of_volume_node
+from CardiacSegLib.mrml.segments import BINARY_LABELMAP, edit_state, segment_ids
+from CardiacSegLib.mrml.volumes import affine_of_volume_node, array_of_matrix, lay_on_volume, voxels_of
 
 #: The numbers of the structures in these arrays: the canonical ones, and one for each further structure.
 NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(STRUCTURES, 1)}
@@ -39,11 +38,7 @@ class Grid:
         """That of an image."""
         image = slicer.vtkOrientedImageData()
         image.SetDimensions(volume_node.GetImageData().GetDimensions())
-        directions = vtk.vtkMatrix4x4()
-        volume_node.GetIJKToRASDirectionMatrix(directions)
-        image.SetDirections([[directions.GetElement(row, column) for column in range(3)] for row in range(3)])
-        image.SetSpacing(volume_node.GetSpacing())
-        image.SetOrigin(volume_node.GetOrigin())
+        lay_on_volume(image, volume_node)
         return cls(image, volume_node)
 
     @classmethod
@@ -75,7 +70,7 @@ class Grid:
             return affine_of_volume_node(self.volume_node)
         matrix = vtk.vtkMatrix4x4()
         self.image.GetImageToWorldMatrix(matrix)
-        affine = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+        affine = array_of_matrix(matrix)
         affine[:3, 3] += affine[:3, :3] @ self.image.GetExtent()[::2]  # its first voxel need not be voxel 0
         return affine
 
@@ -148,7 +143,8 @@ def labels_on_grid(
     segmentation = _with_voxels(segmentation)
     labels, own_ml = np.zeros(grid.shape, np.uint8, order="F"), {}
     layers: dict[Any, np.ndarray] = {}
-    for name, segment in _segments(segmentation).items():
+    for name, segment_id in segment_ids(segmentation).items():
+        segment = segmentation.GetSegment(segment_id)
         image = segment.GetRepresentation(BINARY_LABELMAP)
         own_ml[name] = 0.0
         if image is None or image.GetPointData().GetScalars() is None:
@@ -156,7 +152,7 @@ def labels_on_grid(
         if image not in layers:
             layers[image] = _resampled(image, grid, transform)
         labels[layers[image] == segment.GetLabelValue()] = NUMBERS[name]
-        voxels = np.count_nonzero(_voxels(image) == segment.GetLabelValue())
+        voxels = np.count_nonzero(voxels_of(image) == segment.GetLabelValue())
         own_ml[name] = float(voxels * np.prod(image.GetSpacing()) / 1000.0)
     counts = np.bincount(labels.ravel(order="K"), minlength=max(NUMBERS.values()) + 1)
     return GridLabels(labels, {name: int(counts[NUMBERS[name]]) for name in own_ml}, own_ml, _box(labels))
@@ -178,15 +174,6 @@ def _with_voxels(segmentation: slicer.vtkSegmentation) -> slicer.vtkSegmentation
     return copy
 
 
-def _segments(segmentation: slicer.vtkSegmentation) -> dict[str, slicer.vtkSegment]:
-    """The segment of each structure that has one: by its ID, or by its name where other software made it."""
-    ids = {
-        name: name if segmentation.GetSegment(name) else segmentation.GetSegmentIdBySegmentName(name)
-        for name in STRUCTURES
-    }
-    return {name: segmentation.GetSegment(segment_id) for name, segment_id in ids.items() if segment_id}
-
-
 def _resampled(
     image: slicer.vtkOrientedImageData, grid: Grid, transform: vtk.vtkAbstractTransform | None
 ) -> np.ndarray:
@@ -195,11 +182,7 @@ def _resampled(
     resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
     if not resample(image, grid.image, result, False, False, transform) or result.GetDimensions() != grid.shape:
         raise CardiacSegError("the segments cannot be brought to the grid of the image; check their transforms")
-    return _voxels(result)
-
-
-def _voxels(image: vtk.vtkImageData) -> np.ndarray:
-    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1]).T
+    return voxels_of(result)
 
 
 def _transform(

@@ -12,6 +12,7 @@ import slicer
 import vtk
 
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.nodes import nodes_of_class
 
 #: Numbers of the layouts, without and with a plot view; those of Slicer itself lie below 500.
 PICTURE_LAYOUT, PICTURE_AND_PLOT_LAYOUT = 31605, 31606
@@ -141,8 +142,7 @@ def show_picture(picture: slicer.vtkMRMLVectorVolumeNode) -> None:
 
 def picture_view(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLSliceCompositeNode | None:
     """What the slice view for pictures shows; None where it was never opened."""
-    kind = "vtkMRMLSliceCompositeNode"
-    nodes = (scene.GetNthNodeByClass(number, kind) for number in range(scene.GetNumberOfNodesByClass(kind)))
+    nodes = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
     return next((node for node in nodes if node.GetLayoutName() == PICTURE_VIEW), None)
 
 

@@ -13,8 +13,8 @@ from CardiacSegLib.mrml.studies import Measured
 from CardiacSegLib.mrml.tables import HEADER, Row
 
 if TYPE_CHECKING:  # their own imports take a quarter of a second
-    from CardiacSegLib.clinical.measures import StudyMeasures
     from CardiacSegLib.clinical.rows import StudyRow
+    from CardiacSegLib.clinical.study import StudyMeasures
 
 #: Structures of which the curve shows the volume; that of the wall does not change.
 _CURVES = ("LV", "RV", "LA")

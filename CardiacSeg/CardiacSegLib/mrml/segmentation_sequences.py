@@ -12,10 +12,10 @@ import vtk
 from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import add_browser, browse, browser_of, proxy_of, sequence_of_proxy, update_proxies
+from CardiacSegLib.mrml.nodes import nodes_of_class, undone_on_failure
 from CardiacSegLib.mrml.pieces import Pieces, finished, part_of
 from CardiacSegLib.mrml.segments import edit_state, segmentation_in_pieces
-from CardiacSegLib.mrml.sequences import frames_of, index_values
-from CardiacSegLib.mrml.undo import undone_on_failure
+from CardiacSegLib.mrml.sequences import copy_index, frames_of, index_values
 
 #: From the segmentations of a cine to the cine.
 _CINE_ROLE = "CardiacSeg.cine"
@@ -42,8 +42,7 @@ def update_results(scene: slicer.vtkMRMLScene) -> None:
 
     Both come from files of their own; what a person edited would be in the one and not in the other.
     """
-    kind = "vtkMRMLSequenceNode"
-    sequences = [scene.GetNthNodeByClass(number, kind) for number in range(scene.GetNumberOfNodesByClass(kind))]
+    sequences = nodes_of_class(scene, "vtkMRMLSequenceNode")
     for browser in {browser_of(sequence) for sequence in sequences if cine_of(sequence) is not None} - {None}:
         update_proxies(browser)
 
@@ -214,10 +213,7 @@ def _put_frames(
 ) -> None:
     """Give a sequence those frames, and no others, at the index values of the cine."""
     modifying = browser.StartModify(), sequence.StartModify()
-    sequence.SetIndexName(cine.GetIndexName())
-    sequence.SetIndexUnit(cine.GetIndexUnit())
-    sequence.SetIndexType(cine.GetIndexType())
-    sequence.SetNumericIndexValueTolerance(cine.GetNumericIndexValueTolerance())
+    copy_index(cine, sequence)
     values = index_values(cine)
     if index_values(sequence) != values:
         sequence.RemoveAllDataNodes()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 import slicer
 import vtk
-from vtk.util import numpy_support
 
-from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
+from CardiacSegLib.anatomy import CANONICAL
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.mrml.nodes import removed_afterwards
 from CardiacSegLib.mrml.pieces import Pieces, finished
-from CardiacSegLib.mrml.segments import BINARY_LABELMAP, edit_state, segmentation_in_pieces
+from CardiacSegLib.mrml.segments import edit_state, segment_ids, segmentation_in_pieces
 from CardiacSegLib.mrml.volumes import image_from_volume_node
 
 
 class Segmenter(Protocol):
     """What finds the structures in an image: the engine, the client of a worker, or a test's stand-in."""
 
-    structures: Sequence[Structure]
     convention: Mapping[str, int]
 
     def segment(self, array: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -137,35 +136,6 @@ def segmentation_node_in_pieces(
     return segmentation_node
 
 
-def segment_volumes_ml(segmentation: slicer.vtkSegmentation) -> dict[str, float]:
-    """Volume of each structure that has a segment, mL, counted on the segment's own voxels.
-
-    Segments are found as by :func:`labels_from_segmentation_node`; each is counted alone, also where two overlap. One
-    without a voxel has 0 mL.
-
-    Raises:
-        CardiacSegError: where segments that are surfaces cannot be made into voxels.
-    """
-    if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(BINARY_LABELMAP):
-        surfaces, segmentation = segmentation, slicer.vtkSegmentation()
-        segmentation.DeepCopy(surfaces)  # a measurement leaves the person's segmentation as it is
-        if not segmentation.CreateRepresentation(BINARY_LABELMAP):
-            raise CardiacSegError("the segments are surfaces that cannot be made into voxels; create a binary labelmap")
-    return {
-        name: _segment_volume_ml(segmentation.GetSegment(segment_id))
-        for name, segment_id in _segment_ids(segmentation, STRUCTURES).items()
-    }
-
-
-def _segment_volume_ml(segment: slicer.vtkSegment) -> float:
-    image = segment.GetRepresentation(BINARY_LABELMAP)
-    scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None:
-        return 0.0
-    voxels = np.count_nonzero(numpy_support.vtk_to_numpy(scalars) == segment.GetLabelValue())
-    return float(voxels * np.prod(image.GetSpacing()) / 1000.0)
-
-
 def labels_from_segmentation_node(
     segmentation_node: slicer.vtkMRMLSegmentationNode,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
@@ -185,12 +155,11 @@ def labels_from_segmentation_node(
         CardiacSegError: where the volume has no voxels or the segments cannot be brought to its grid.
     """
     array, _ = image_from_volume_node(volume_node)
-    segment_ids = _segment_ids(segmentation_node.GetSegmentation(), convention)
-    if not segment_ids:
+    found = segment_ids(segmentation_node.GetSegmentation(), convention)
+    if not found:
         return np.zeros(array.shape, np.uint8)
-    exported = export_segments(segmentation_node, list(segment_ids.values()), volume_node)
-    numbers = np.zeros(len(segment_ids) + 1, np.uint8)
-    numbers[1:] = [convention[name] for name in segment_ids]
+    exported = export_segments(segmentation_node, list(found.values()), volume_node)
+    numbers = np.array([0, *(convention[name] for name in found)], np.uint8)
     return numbers[exported]
 
 
@@ -220,25 +189,22 @@ def _display_kept(display_node: slicer.vtkMRMLSegmentationDisplayNode | None) ->
     display_node.SetRemoveUnusedDisplayProperties(removing)
 
 
-def _segment_ids(segmentation: slicer.vtkSegmentation, names: Iterable[str]) -> dict[str, str]:
-    """The segment of each structure that has one: by its ID, or by its name where other software made it."""
-    ids = {
-        name: name if segmentation.GetSegment(name) else segmentation.GetSegmentIdBySegmentName(name) for name in names
-    }
-    return {name: segment_id for name, segment_id in ids.items() if segment_id}
+def volume_of_segmentation(segmentation_node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLVolumeNode | None:
+    """The image that a segmentation was made on: its reference image in Slicer; None where it has none."""
+    return segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
 
 
 def export_segments(
     segmentation_node: slicer.vtkMRMLSegmentationNode,
-    segment_ids: Sequence[str],
+    chosen: Sequence[str],
     volume_node: slicer.vtkMRMLScalarVolumeNode,
 ) -> np.ndarray:
-    """Array (I, J, K) on the grid of the volume that numbers the segments from 1 in the order given."""
+    """Array (I, J, K) on the grid of the volume that numbers the segments of these IDs from 1 in the order given."""
     ids = vtk.vtkStringArray()
-    for segment_id in segment_ids:
+    for segment_id in chosen:
         ids.InsertNextValue(segment_id)
     scene = segmentation_node.GetScene()
-    with _nodes_removed_afterwards(scene):
+    with removed_afterwards(scene):  # the logic adds a display node and a color table
         labelmap_node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "CardiacSeg export")
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         if not logic.ExportSegmentsToLabelmapNode(segmentation_node, ids, labelmap_node, volume_node):
@@ -247,18 +213,3 @@ def export_segments(
                 f"'{volume_node.GetName()}'; check that both belong to the same patient and space"
             )
         return image_from_volume_node(labelmap_node)[0].copy()
-
-
-@contextmanager
-def _nodes_removed_afterwards(scene: slicer.vtkMRMLScene) -> Iterator[None]:
-    """Remove every node that comes into the scene meanwhile: the logic adds a display node and a color table."""
-    before = _node_ids(scene)
-    try:
-        yield
-    finally:
-        for node_id in _node_ids(scene) - before:
-            scene.RemoveNode(scene.GetNodeByID(node_id))
-
-
-def _node_ids(scene: slicer.vtkMRMLScene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}

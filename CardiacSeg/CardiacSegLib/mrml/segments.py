@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 
 from CardiacSegLib.anatomy import CANONICAL, STRUCTURES, Structure
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.pieces import Pieces, part_of
-from CardiacSegLib.mrml.volumes import image_data, image_from_volume_node
+from CardiacSegLib.mrml.volumes import image_data, image_from_volume_node, lay_on_volume
 from CardiacSegLib.terminology import terminology_entry
 
 BINARY_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -72,6 +71,15 @@ def _copy_conversion_parameters(source: slicer.vtkSegmentation, target: slicer.v
     target.DeserializeConversionParameters(source.SerializeAllConversionParameters())
 
 
+def segment_ids(segmentation: slicer.vtkSegmentation, structures: Iterable[str] = STRUCTURES) -> dict[str, str]:
+    """The segment of each structure that has one: by its ID, or by its name where other software made it."""
+    ids = {
+        name: name if segmentation.GetSegment(name) else segmentation.GetSegmentIdBySegmentName(name)
+        for name in structures
+    }
+    return {name: segment_id for name, segment_id in ids.items() if segment_id}
+
+
 def edit_state(segmentation: slicer.vtkSegmentation | None) -> Any:
     """What differs once a segment was drawn in, added, removed or renamed, and can be compared with ``==``."""
     if segmentation is None:
@@ -85,15 +93,10 @@ def edit_state(segmentation: slicer.vtkSegmentation | None) -> Any:
 def _oriented_image(
     labels: np.ndarray, volume_node: slicer.vtkMRMLScalarVolumeNode, convention: Mapping[str, int]
 ) -> slicer.vtkOrientedImageData:
-    """The labels, uint8, with the geometry of the volume to the last bit."""
+    """The labels, uint8, with the geometry of the volume."""
     _check_labels(labels, volume_node, convention)
     image = image_data(labels.astype(np.uint8), slicer.vtkOrientedImageData())
-    # Not through the 4x4 matrix: taking that apart again rounds.
-    directions = vtk.vtkMatrix4x4()
-    volume_node.GetIJKToRASDirectionMatrix(directions)
-    image.SetDirections([[directions.GetElement(row, column) for column in range(3)] for row in range(3)])
-    image.SetSpacing(volume_node.GetSpacing())
-    image.SetOrigin(volume_node.GetOrigin())
+    lay_on_volume(image, volume_node)
     return image
 
 

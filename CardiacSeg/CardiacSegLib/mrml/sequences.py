@@ -10,8 +10,8 @@ import vtk
 
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.mrml.browsers import add_browser, browse, browser_of, update_proxies
+from CardiacSegLib.mrml.nodes import undone_on_failure
 from CardiacSegLib.mrml.pieces import Pieces, finished
-from CardiacSegLib.mrml.undo import undone_on_failure
 from CardiacSegLib.mrml.volumes import add_volume_node, image_data, image_from_volume_node
 
 #: Milliseconds in the units that an index may have.
@@ -168,6 +168,14 @@ def _frame_like(volume_node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray) 
     node.CopyOrientation(volume_node)
     node.SetAndObserveImageData(image_data(array, vtk.vtkImageData()))
     return node
+
+
+def copy_index(source: slicer.vtkMRMLSequenceNode, target: slicer.vtkMRMLSequenceNode) -> None:
+    """Let the index of a sequence mean what that of another does; its values stay."""
+    target.SetIndexName(source.GetIndexName())
+    target.SetIndexUnit(source.GetIndexUnit())
+    target.SetIndexType(source.GetIndexType())
+    target.SetNumericIndexValueTolerance(source.GetNumericIndexValueTolerance())
 
 
 def index_values(sequence_node: slicer.vtkMRMLSequenceNode) -> list[str]:

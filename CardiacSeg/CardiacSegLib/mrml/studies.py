@@ -26,6 +26,7 @@ from CardiacSegLib.mrml.grids import NUMBERS, Grid, GridLabels, LabelStore
 from CardiacSegLib.mrml.pieces import Pieces, finished, part_of
 from CardiacSegLib.mrml.provenance import noted_provenance
 from CardiacSegLib.mrml.segmentation_sequences import cine_of
+from CardiacSegLib.mrml.segmentations import volume_of_segmentation
 from CardiacSegLib.mrml.sequences import frame_times
 from CardiacSegLib.mrml.volumes import image_from_volume_node
 
@@ -90,7 +91,8 @@ class Measured:
         if any(image.shape != self.grid.shape for image in images):
             return None
         labels = np.stack([self.gathered[frame].labels for frame in frames], axis=-1)
-        return Contours(np.stack(images, axis=-1), labels, self.grid.affine, tuple(self.study.phases))
+        rows = {phase: row for row, phase in enumerate(self.study.phases)}
+        return Contours(np.stack(images, axis=-1), labels, self.grid.affine, rows)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def phases_of_sequence(sequence_node: slicer.vtkMRMLSequenceNode) -> list[Phase]
 
 def phase_of_segmentation(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Phase:
     """The phase that a segmentation of the scene is of, with the image that it was made on."""
-    volume = segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
+    volume = volume_of_segmentation(segmentation_node)
     if volume is not None and (volume.GetImageData() is None or not volume.IsA("vtkMRMLScalarVolumeNode")):
         volume = None
     return Phase((volume or segmentation_node).GetName(), segmentation_node, volume)

@@ -32,15 +32,34 @@ def image_from_volume_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> tuple
         raise CardiacSegError(f"volume '{name}' has no voxels; load an image into it or choose another volume")
     if image.GetNumberOfScalarComponents() != 1:
         raise CardiacSegError(f"volume '{name}' has several values a voxel; convert it to a scalar volume first")
-    voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-    return voxels.reshape(image.GetDimensions()[::-1]).T, affine_of_volume_node(volume_node)
+    return voxels_of(image), affine_of_volume_node(volume_node)
+
+
+def voxels_of(image: vtk.vtkImageData) -> np.ndarray:
+    """A view (I, J, K) of the voxels of an image that has one value a voxel."""
+    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1]).T
 
 
 def affine_of_volume_node(volume_node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     """The affine (4, 4) float64 from voxel indices to RAS millimeters, without any parent transform."""
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
+    return array_of_matrix(matrix)
+
+
+def array_of_matrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    """A matrix as float64 (4, 4)."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def lay_on_volume(image: slicer.vtkOrientedImageData, volume_node: slicer.vtkMRMLVolumeNode) -> None:
+    """Give an image the geometry of a volume, to the last bit."""
+    # Not through the 4x4 matrix: taking that apart again rounds.
+    directions = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASDirectionMatrix(directions)
+    image.SetDirections(array_of_matrix(directions)[:3, :3].tolist())
+    image.SetSpacing(volume_node.GetSpacing())
+    image.SetOrigin(volume_node.GetOrigin())
 
 
 def add_volume_node(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.errors import CardiacSegError
@@ -270,6 +269,9 @@ _ENTRIES = (
 #: Every architecture by its name on the command line.
 NETWORKS: Mapping[str, NetworkEntry] = {entry.name: entry for entry in _ENTRIES}
 
+#: Instead of a file with an encoder's weights: where they are published.
+DOWNLOAD = "download"
+
 #: Several of them in one; nothing trains it, so that it has no entry.
 ENSEMBLE = f"{_OWN}.ensemble.Ensemble"
 
@@ -298,11 +300,6 @@ def network_multiple(name: str, filters: Sequence[int] = ()) -> int:
     return _entry(name).multiple_for(filters)
 
 
-def dynunet_definition(filters: Sequence[int], classes: int, channels: int = 1) -> dict[str, Any]:
-    """Definition of the network 'dynunet'; arguments as of :func:`network_definition`."""
-    return network_definition("dynunet", channels, classes, filters)
-
-
 def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
     """A network with fresh weights from its MONAI definition (``_target_`` and arguments), without running any text.
 
@@ -323,16 +320,6 @@ def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
         return getattr(import_module(module), name)(**arguments)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CardiacSegError(f"network '{name}' cannot be built: {error}") from error
-
-
-def load_encoder_weights(network: torch.nn.Module, source: Path | str) -> None:
-    """Weights trained on ImageNet for a network's encoder, from a file or by "download".
-
-    See :func:`CardiacSegLib.networks.encoder_weights.load_encoder_weights`.
-    """
-    from CardiacSegLib.networks import encoder_weights
-
-    encoder_weights.load_encoder_weights(network, source)
 
 
 def _entry(name: str) -> NetworkEntry:

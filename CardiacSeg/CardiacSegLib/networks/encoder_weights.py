@@ -12,12 +12,9 @@ import torch
 from monai.networks.blocks import BaseEncoder
 
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.networks import NETWORKS
+from CardiacSegLib.networks import DOWNLOAD, NETWORKS
 from CardiacSegLib.networks.versions import require
 from CardiacSegLib.networks.weights import read_tensors
-
-#: In place of a file: where the weights are published.
-DOWNLOAD = "download"
 
 
 class ImageNetEncoder(BaseEncoder):

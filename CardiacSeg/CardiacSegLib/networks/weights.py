@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from CardiacSegLib.errors import one_line
 from CardiacSegLib.networks.versions import require
 
 _ARCHIVE = b"PK\x03\x04"
@@ -39,7 +40,7 @@ def read_tensors(source: Path | bytes) -> Any:
             stream.seek(0)
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no exception of its own, and a damaged archive raises many
-        raise ValueError(" ".join(str(error).split())[:160] or type(error).__name__) from error
+        raise ValueError(one_line(error) or type(error).__name__) from error
 
 
 def _check_archive(stream: Any) -> None:

@@ -6,9 +6,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.evaluation.validation import dice_table
 
-_CARD = """# {name}
+#: How the card of every model begins.
+HEAD = """# {name}
 
 {description}.
 
@@ -22,7 +24,10 @@ correct it in Slicer's Segment Editor where it is wrong.
 ## Labels
 
 {labels}
-{convention_notes}
+"""
+_CARD = (
+    HEAD
+    + """{convention_notes}
 ## Data
 
 {data}
@@ -52,6 +57,7 @@ SHA-256 of `models/model.pt`:
 
     {sha256}
 """
+)
 
 _LOCAL_PURPOSE = (
     "Images like those that it was trained on: the same view, modality and kind of patient. It has seen no others."
@@ -99,14 +105,14 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     seen = {*facts["patients_trained_on"], *facts["patients_validated_on"]}
     return _CARD.format(
         slices=facts["slices"],
-        network=_wrapped(_network(facts, ours["grid"]["spacing"])),
-        data=_wrapped(data + (_ACDC_TEST_UNSEEN if facts["layout"] == "acdc" and not seen & _ACDC_TEST else "")),
+        network=wrapped(_network(facts, ours["grid"]["spacing"])),
+        data=wrapped(data + (_ACDC_TEST_UNSEEN if facts["layout"] == "acdc" and not seen & _ACDC_TEST else "")),
         license=license_,
-        purpose=_wrapped(facts["purpose"] or _LOCAL_PURPOSE),
+        purpose=wrapped(facts["purpose"] or _LOCAL_PURPOSE),
         convention_notes=f"\n{_PAPILLARY}\n" if facts["layout"] in ("acdc", "mnms") else "",
         name=metadata["name"],
         description=metadata["description"],
-        labels=", ".join(f"{number} {name}" for name, number in ours["labels"].items()) + ", 0 background.",
+        labels=labels_line(ours["labels"]),
         trained=len(facts["patients_trained_on"]),
         validated=len(facts["patients_validated_on"]),
         fold=f" (fold {facts['fold']})" if "--split" in facts["command"] else "",
@@ -132,7 +138,18 @@ def _network(facts: Mapping[str, Any], spacing: float) -> str:
     )
 
 
-def _wrapped(text: str) -> str:
+def labels_line(convention: LabelConvention) -> str:
+    """Which number means which structure."""
+    return ", ".join(f"{number} {name}" for name, number in convention.items()) + ", 0 background."
+
+
+def wrapped_command(command: str) -> str:
+    """A command in lines that a shell takes for one, as code that is indented in Markdown."""
+    return " \\\n        ".join(textwrap.wrap(command, 100, break_on_hyphens=False))
+
+
+def wrapped(text: str) -> str:
+    """A paragraph in lines of a card."""
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
@@ -145,6 +162,5 @@ def _training(facts: Mapping[str, Any], run: str) -> list[str]:
     before = _training(start, f"{run}_START") if start else []
     options = facts["command"].replace("RUN_START", f"{run}_START")
     command = f"cardiacseg train {options} --output {run}"
-    wrapped = " \\\n        ".join(textwrap.wrap(command, 100, break_on_hyphens=False))
     took = "({steps} steps of {batch_size} slices, {epochs:g} epochs, {minutes:g} minutes)".format(**facts)
-    return [*before, f"    {wrapped}\n\n{_wrapped(took + facts.get('note', ''))}"]
+    return [*before, f"    {wrapped_command(command)}\n\n{wrapped(took + facts.get('note', ''))}"]

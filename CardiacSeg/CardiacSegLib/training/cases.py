@@ -20,7 +20,7 @@ from CardiacSegLib.datasets.splits import (
     split_cases,
 )
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import replacing
+from CardiacSegLib.files import write_json
 from CardiacSegLib.training.config import TrainingConfig
 
 _SPLIT_FILE = "split.json"
@@ -50,24 +50,30 @@ def find_run_cases(config: TrainingConfig, run: Path) -> RunCases:
     Raises:
         CardiacSegError: where there are no cases, none has all the structures, or they cannot be divided.
     """
-    named = parse_labels(config.labels) if config.labels else None
-    layout = config.layout or layouts.recognize(Path(config.dataset))
-    cases = layouts.find_cases(Path(config.dataset), layout, named)
-    convention = model_convention(config.structures or _structures_of(cases))
+    layout, convention, complete, left_out = find_complete_cases(config)
+    if (run / _SPLIT_FILE).is_file():
+        training, validation = _read_division(run / _SPLIT_FILE, complete)
+    else:
+        training, validation = _divide(config, complete, layout)
+    return RunCases(layout, convention, training, validation, left_out)
+
+
+def find_complete_cases(config: TrainingConfig) -> tuple[str, LabelConvention, list[Case], int]:
+    """The layout of a data set, what a model learns from it, the cases with all of that, and how many lack some of it.
+
+    Raises:
+        CardiacSegError: where there are no cases, or none has all the structures.
+    """
+    dataset = Path(config.dataset)
+    layout = config.layout or layouts.recognize(dataset)
+    cases = layouts.find_cases(dataset, layout, parse_labels(config.labels) if config.labels else None)
+    convention = model_convention(config.structures or {name for case in cases for name in case.convention})
     complete = [case for case in cases if set(convention) <= set(case.convention)]
     if not complete:
         raise CardiacSegError(
             f"{config.dataset}: no case has labels for {', '.join(convention)}; choose other --structures"
         )
-    if (run / _SPLIT_FILE).is_file():
-        training, validation = _read_division(run / _SPLIT_FILE, complete)
-    else:
-        training, validation = _divide(config, complete, layout)
-    return RunCases(layout, convention, training, validation, len(cases) - len(complete))
-
-
-def _structures_of(cases: Sequence[Case]) -> set[str]:
-    return {name for case in cases for name in case.convention}
+    return layout, convention, complete, len(cases) - len(complete)
 
 
 def model_convention(structures: Iterable[str]) -> LabelConvention:
@@ -117,8 +123,7 @@ def write_division(run: Path, cases: RunCases) -> None:
     """Keep which patient is on which side in the folder of the run."""
     sides = {"train": cases.training, "val": cases.validation}
     content = {name: sorted({case.patient for case in side}) for name, side in sides.items()}
-    with replacing(run / _SPLIT_FILE) as path:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(run / _SPLIT_FILE, content)
 
 
 def _read_division(path: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:

@@ -15,9 +15,9 @@ from typing import Any
 
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import replacing
+from CardiacSegLib.files import write_json
 from CardiacSegLib.jobs.privacy import without_home
-from CardiacSegLib.networks import NETWORKS
+from CardiacSegLib.networks import DOWNLOAD, NETWORKS
 from CardiacSegLib.training.choices import (
     AUGMENTATIONS,
     LOSSES,
@@ -29,8 +29,6 @@ from CardiacSegLib.training.choices import (
 
 #: Where things are on this machine: kept apart from the rest, so that a run's configuration can be passed on.
 PLACES = ("dataset", "split", "start", "encoder_weights")
-#: Instead of a file with an encoder's weights.
-DOWNLOAD = "download"
 _CONFIG, _PLACES_FILE = "config.json", "places.json"
 
 
@@ -210,9 +208,8 @@ class TrainingConfig:
         """Write ``config.json``, which names no place on this machine, and ``places.json``, which does."""
         values = asdict(self)
         places = {name: without_home(_absolute(values.pop(name))) for name in PLACES}
-        for file_name, content in ((_PLACES_FILE, places), (_CONFIG, values)):
-            with replacing(run / file_name) as path:
-                path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(run / _PLACES_FILE, places)
+        write_json(run / _CONFIG, values)
 
     @classmethod
     def read(cls, run: Path) -> TrainingConfig:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from CardiacSegLib.anatomy import parse_labels
-from CardiacSegLib.bundles import CARD, Bundle
+from CardiacSegLib.anatomy import LabelConvention
+from CardiacSegLib.bundles import CARD, RUN_BUNDLE, Bundle
 from CardiacSegLib.datasets import layouts
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases, write_folds
@@ -27,7 +27,7 @@ from CardiacSegLib.images import Image
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.jobs.events import Listener
 from CardiacSegLib.jobs.run_folder import EVENTS
-from CardiacSegLib.training.cases import RunCases, model_convention, write_division
+from CardiacSegLib.training.cases import RunCases, find_complete_cases, write_division
 from CardiacSegLib.training.config import PLACES, TrainingConfig
 from CardiacSegLib.training.run import resume, train
 
@@ -123,34 +123,30 @@ class _Plan:
     config: TrainingConfig
     name: str
     layout: str
+    convention: LabelConvention
     cases: Sequence[Case]
     folds: Sequence[Sequence[str]]
     together: Sequence[Sequence[str]]
 
     def run_cases(self, fold: int) -> RunCases:
-        structures = self.config.structures or {name for case in self.cases for name in case.convention}
         sides = split_cases(self.cases, self.folds, fold, together=self.together)
-        return RunCases(self.layout, model_convention(structures), *sides)
+        return RunCases(self.layout, self.convention, *sides)
 
     def fold_of(self) -> dict[str, int]:
         return {patient: fold for fold, patients in enumerate(self.folds) for patient in patients}
 
 
 def _plan(config: TrainingConfig, output: Path) -> _Plan:
-    layout = config.layout or layouts.recognize(Path(config.dataset))
-    found = layouts.find_cases(Path(config.dataset), layout, parse_labels(config.labels) if config.labels else None)
-    wanted = set(config.structures) or {name for case in found for name in case.convention}
+    layout, convention, found, _ = find_complete_cases(config)
     # What the layout keeps for a test is no part of a division made here.
-    cases = [case for case in found if wanted <= set(case.convention) and case.part != "test"]
+    cases = [case for case in found if case.part != "test"]
     if not cases:
-        raise CardiacSegError(
-            f"{config.dataset}: no case has labels for {', '.join(sorted(wanted))}; choose other --structures"
-        )
+        raise CardiacSegError(f"{config.dataset}: keeps all of its cases for a test; name other cases")
     together = layouts.same_images(layout)
     folds = _folds(config, output, cases, layout, together)
     held_out = {patient for fold in folds for patient in fold}
     cases = [case for case in cases if case.patient in held_out]
-    return _Plan(config, config.name or output.resolve().name, layout, cases, folds, together)
+    return _Plan(config, config.name or output.resolve().name, layout, convention, cases, folds, together)
 
 
 def _folds(
@@ -172,8 +168,8 @@ def _folds(
 def _trained(plan: _Plan, fold: int, output: Path, events: Listener) -> Bundle | None:
     """The model of a fold; None where its run was asked to stop."""
     run, config = output / f"fold{fold}", plan.config
-    if (run / "bundle" / CARD).is_file():  # the card is written last
-        return Bundle.read(run / "bundle")
+    if (run / RUN_BUNDLE / CARD).is_file():  # the card is written last
+        return Bundle.read(run / RUN_BUNDLE)
     if (run / EVENTS).exists():
         return resume(run, events, {"dataset": config.dataset, "device": config.device})
     make_folder(run)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from CardiacSegLib.bundles import Bundle
 from CardiacSegLib.evaluation.validation import dice_table
-from CardiacSegLib.models.facts import model_facts
+from CardiacSegLib.models.facts import ModelFacts, model_facts
+from CardiacSegLib.training.card import HEAD, labels_line, wrapped, wrapped_command
 
-_CARD = """# {name}
-
-{description}.
-
-**Research use only. This is not a medical device, and its result is not a diagnosis.** Look at every segmentation, and
-correct it in Slicer's Segment Editor where it is wrong.
-
-## What it is for
-
-{purpose}
-
-## Labels
-
-{labels}
-
+_CARD = (
+    HEAD
+    + """
 ## Data
 
 {data}
@@ -52,6 +40,7 @@ SHA-256 of `models/model.pt`:
 
     {sha256}
 """
+)
 
 _HOW = {
     "average": "The probabilities of all members are averaged.",
@@ -83,15 +72,15 @@ def ensemble_card(metadata: Mapping[str, Any], members: Sequence[Bundle]) -> str
     return _CARD.format(
         name=metadata["name"],
         description=metadata["description"],
-        purpose=_wrapped(facts["purpose"] or "Images like those that its members were trained on."),
-        labels=", ".join(f"{number} {name}" for name, number in ours["labels"].items()) + ", 0 background.",
+        purpose=wrapped(facts["purpose"] or "Images like those that its members were trained on."),
+        labels=labels_line(ours["labels"]),
         data="\n\n".join(dict.fromkeys(text for member in members for text in _data(member))) or "Not stated.",
-        patients=_wrapped(_patients(facts)),
+        patients=wrapped(_patients(facts)),
         license="; ".join(dict.fromkeys(one.license for one in known)),
         score=_score(facts),
-        how=_wrapped(_how(facts, ours.get("combine", {}))),
+        how=wrapped(_how(facts, ours.get("combine", {}))),
         members=_table(facts, known),
-        command=" \\\n        ".join(textwrap.wrap(facts["command"], 100, break_on_hyphens=False)),
+        command=wrapped_command(facts["command"]),
         sha256=ours["sha256"],
     )
 
@@ -125,7 +114,7 @@ def _patients(facts: Mapping[str, Any]) -> str:
 def _score(facts: Mapping[str, Any]) -> str:
     table = facts.get("validation_dice")
     if not table:
-        return _wrapped(_NOT_SCORED)
+        return wrapped(_NOT_SCORED)
     count = len(facts["patients_validated_on"])
     head = (
         f"Mean Dice on the {count} patients that no member was trained on, on the images' own grids and after clean-up:"
@@ -146,7 +135,7 @@ def _how(facts: Mapping[str, Any], combine: Mapping[str, Any]) -> str:
     return text
 
 
-def _table(facts: Mapping[str, Any], known: Sequence[Any]) -> str:
+def _table(facts: Mapping[str, Any], known: Sequence[ModelFacts]) -> str:
     """A row for each member."""
     weights = facts.get("weights")
     header = ["member", "network", "fold", "patients", "minutes", "validation Dice", *(["weight"] if weights else ())]
@@ -157,7 +146,3 @@ def _table(facts: Mapping[str, Any], known: Sequence[Any]) -> str:
         cells = [member["name"], said.get("network", "-"), said.get("fold", "-"), model.trained_on]
         rows.append([*cells, said.get("minutes", "-"), dice, *([f"{weights[number]:.3f}"] if weights else ())])
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in rows)
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)

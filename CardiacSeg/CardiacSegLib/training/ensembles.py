@@ -6,21 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from CardiacSegLib.bundles import WEIGHTS, Bundle, add_training_facts, read_metadata, sha256, write_bundle
+from CardiacSegLib.bundles import WEIGHTS, Bundle, read_metadata, sha256, write_bundle
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.provenance import seen_patients, trained_on, training_facts
-from CardiacSegLib.evaluation.validation import mean_dice, score_cases
 from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.inference.combining import LEARNED, TREES
+from CardiacSegLib.inference.model_grid import ModelGrid
+from CardiacSegLib.inference.provenance import name_of_model
 from CardiacSegLib.inference.segmenter import TURNS, Segmenter
 from CardiacSegLib.jobs.events import Listener
 from CardiacSegLib.models.facts import model_facts
 from CardiacSegLib.networks import ENSEMBLE, build_network
 from CardiacSegLib.training.ensemble_card import ensemble_card
+from CardiacSegLib.training.scoring import score_held_out
 from CardiacSegLib.training.stacking import StackingConfig, learn
+
+if TYPE_CHECKING:
+    import torch
 
 #: How several answers become one.
 METHODS = ("average", "weighted", "vote", "staple", *LEARNED)
@@ -98,9 +103,10 @@ def make_ensemble(
     first = members[0]
     facts = _facts(members, config, turns, learned_from, weights, together)
     events.stage("write", f"writing {output}")
+    definition = _definition(members, weights, bool(combine))
     bundle = write_bundle(
-        *(output, config.name or output.resolve().name, _network(members, weights, bool(combine))),
-        *(_definition(members, weights, bool(combine)), _grid(members), first.convention),
+        *(output, config.name or output.resolve().name, _network(members, definition)),
+        *(definition, _grid(members), first.convention),
         facts=facts,
         turns=turns,
         description=config.description or _description(members, config.method),
@@ -114,28 +120,21 @@ def make_ensemble(
     return bundle
 
 
-def name_of(member: Bundle) -> str:
-    """What a model is called: those of runs all lie in a folder called bundle, and have a name of their own."""
-    if member.name != "bundle":
-        return member.name
-    return str(read_metadata(member.folder).get("name") or member.folder.parent.name)
-
-
 def _check_members(members: Sequence[Bundle]) -> None:
     """Raise CardiacSegError, naming the model and the field, where members do not fit the first one."""
     first = members[0]
     for number, member in enumerate(members):
         if member.network.get("_target_") == ENSEMBLE:
-            raise CardiacSegError(f"{name_of(member)}: is an ensemble itself; give its members instead")
+            raise CardiacSegError(f"{name_of_model(member)}: is an ensemble itself; give its members instead")
         ours, theirs = _alike(member), _alike(first)
         other = next((field for field in ours if ours[field] != theirs[field]), None)
         if other:
             raise CardiacSegError(
-                f"{name_of(member)}: {other} is {ours[other]}, but {theirs[other]} in {name_of(first)}; only "
-                "models that see and tell the same make an ensemble"
+                f"{name_of_model(member)}: {other} is {ours[other]}, but {theirs[other]} in {name_of_model(first)}; "
+                "only models that see and tell the same make an ensemble"
             )
         if member.hash in [one.hash for one in members[:number]]:
-            raise CardiacSegError(f"{name_of(member)}: is given twice; name each model once")
+            raise CardiacSegError(f"{name_of_model(member)}: is given twice; name each model once")
 
 
 def _alike(member: Bundle) -> dict[str, Any]:
@@ -144,7 +143,7 @@ def _alike(member: Bundle) -> dict[str, Any]:
     return {**grid, "labels": dict(sorted(member.convention.items())), "modality": model_facts(member).modality}
 
 
-def _grid(members: Sequence[Bundle]) -> Any:
+def _grid(members: Sequence[Bundle]) -> ModelGrid:
     return replace(members[0].grid, multiple=math.lcm(*(member.grid.multiple for member in members)))
 
 
@@ -159,8 +158,8 @@ def _definition(members: Sequence[Bundle], weights: Sequence[float], stacked: bo
     }
 
 
-def _network(members: Sequence[Bundle], weights: Sequence[float], stacked: bool) -> Any:
-    network = build_network(_definition(members, weights, stacked))
+def _network(members: Sequence[Bundle], definition: Mapping[str, Any]) -> torch.nn.Module:
+    network = build_network(definition)
     for own, member in zip(network.members, members):
         own.load_state_dict(member.load_network().state_dict())
     return network
@@ -176,7 +175,7 @@ def _weights_by_dice(members: Sequence[Bundle]) -> list[float]:
     for member in members:
         dice = model_facts(member).mean_dice
         if dice is None:
-            raise CardiacSegError(f"{name_of(member)}: says no validation Dice; give --weights")
+            raise CardiacSegError(f"{name_of_model(member)}: says no validation Dice; give --weights")
         dice = min(max(dice, 0.51), 0.999)  # beyond, odds are nothing to go by
         weights.append(math.log(dice / (1 - dice)))
     return weights
@@ -234,7 +233,8 @@ def _facts(
         "machine": _common(each, "machine") or "several machines",
         "started_from": None,
         "members": [
-            {"name": name_of(member), "sha256": member.hash, "training": facts} for member, facts in zip(members, each)
+            {"name": name_of_model(member), "sha256": member.hash, "training": facts}
+            for member, facts in zip(members, each)
         ],
     }
     if weights:
@@ -281,9 +281,5 @@ def _score(bundle: Bundle, cases: Sequence[Case], config: EnsembleConfig, events
     """Score an ensemble on the patients that were held out from all members, if there are any."""
     held_out = set(training_facts(bundle).get("patients_validated_on", ()))
     usable = [case for case in cases if case.patient in held_out and set(bundle.convention) <= set(case.convention)]
-    if not usable:
-        return
-    events.stage("score", f"scoring {len(usable)} held-out cases on their own grids")
-    table = mean_dice(score_cases(Segmenter.load(bundle, config.device), usable, events.progress))
-    rounded = {phase: {name: round(value, 4) for name, value in row.items()} for phase, row in table.items()}
-    add_training_facts(bundle, {"validation_dice": rounded})
+    if usable:
+        score_held_out(bundle, Segmenter.load(bundle, config.device), usable, events)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from CardiacSegLib.anatomy import LabelConvention
-from CardiacSegLib.charts import INK, structure_color, style_axes
+from CardiacSegLib.charts import DARK, INK, PALE, structure_color, style_axes
 from CardiacSegLib.files import replacing
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def draw_cases(store: SliceStore, labels: Any, convention: LabelConvention, path
 
     chosen = _slices_to_show(store.cases.numpy(), store.labels.numpy())
     rows, columns = chosen.shape
-    figure = Figure((columns * 1.9, rows * 1.9 + 0.4), facecolor="#101216")
-    figure.suptitle(title, color="#e8eaed", fontsize=9, x=0.01, y=0.99, ha="left")
+    figure = Figure((columns * 1.9, rows * 1.9 + 0.4), facecolor=DARK)
+    figure.suptitle(title, color=PALE, fontsize=9, x=0.01, y=0.99, ha="left")
     grid = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.36 / (rows * 1.9 + 0.4), 0.02, 0.02)
     reach = _reach(store.labels.numpy()[chosen.ravel()])

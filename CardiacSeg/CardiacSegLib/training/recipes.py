@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.errors import CardiacSegError, one_line
 from CardiacSegLib.resources import resource_folder
 from CardiacSegLib.training.config import PLACES, TrainingConfig
 
@@ -57,8 +57,9 @@ def _read(path: Path) -> Recipe:
         content = json.loads(path.read_text(encoding="utf-8"))
         line, values = str(content["line"]), dict(content["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise CardiacSegError(f'{path}: no recipe ({reason}); it holds {{"line": ..., "config": {{...}}}}') from error
+        raise CardiacSegError(
+            f'{path}: no recipe ({one_line(error)}); it holds {{"line": ..., "config": {{...}}}}'
+        ) from error
     named = sorted(set(values) & set(PLACES))
     if named:
         raise CardiacSegError(f"{path}: a recipe names no place on a machine; take out '{named[0]}'")

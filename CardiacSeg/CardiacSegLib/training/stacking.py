@@ -19,9 +19,9 @@ from CardiacSegLib.bundles import Bundle
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.provenance import seen_patients, training_facts
-from CardiacSegLib.geometry import resample_in_plane
 from CardiacSegLib.inference.combining import features, unsure
-from CardiacSegLib.inference.model_grid import ModelGrid, Stack
+from CardiacSegLib.inference.model_grid import Stack
+from CardiacSegLib.inference.provenance import name_of_model
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.inference.trees import Trees
 from CardiacSegLib.jobs.events import Listener
@@ -136,15 +136,11 @@ def _allowed(
     if allowed:
         return allowed
     column = max(columns, key=lambda column: len(set.intersection(*(saw[one] for one in column))))
-    names = ", ".join(_name(members[one]) for one in column)
+    names = ", ".join(name_of_model(members[one]) for one in column)
     raise CardiacSegError(
         f"no patient can be predicted out of fold: {names} saw, or do not say that they did not see, all those that "
         "the others left out; give the models of all folds of each recipe, or allow it by --seen"
     )
-
-
-def _name(member: Bundle) -> str:
-    return member.folder.parent.name if member.name == "bundle" else member.name
 
 
 def _saw(member: Bundle, patients: Sequence[str], together: Sequence[Sequence[str]]) -> set[str]:
@@ -167,17 +163,8 @@ def _pixels_of(
     except CardiacSegError as error:  # the segmenter knows the array, not the file
         raise CardiacSegError(f"{case.image}: {error}") from error
     asked = unsure(columns)
-    labels = _labels_on_grid(stack.view.slices(reference), stack, first.grid, columns.shape[1], slices.shape[1:])
+    labels = stack.labels_on_grid(reference, first.grid, columns.shape[1], slices.shape[1:])
     return features(columns, asked, config.patch), labels[asked]
-
-
-def _labels_on_grid(
-    reference: np.ndarray, stack: Stack, grid: ModelGrid, classes: int, size: Sequence[int]
-) -> np.ndarray:
-    """Labels (K, H', W') on the model's grid: the likeliest after each class was interpolated for itself."""
-    each = np.stack([reference == number for number in range(1, classes)]).astype(np.float32)
-    found = resample_in_plane(each, stack.view.spacing, size, (grid.spacing, grid.spacing))
-    return np.concatenate([1 - found.sum(axis=0, keepdims=True), found]).argmax(axis=0).astype(np.uint8)
 
 
 def _sample(count: int, wanted: int, chance: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,6 @@ import torch
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.geometry import resample_in_plane
 from CardiacSegLib.inference.model_grid import ModelGrid, Stack
 
 
@@ -83,22 +82,11 @@ def load_store(
 def _read_case(case: Case, grid: ModelGrid, convention: LabelConvention, size: int) -> tuple[np.ndarray, np.ndarray]:
     image, labels = read_case(case, convention)
     stack = Stack.from_volume(image.array, image.affine)
-    slices = stack.view.slices(labels)
     try:
         images = stack.on_grid(grid, (size, size))
     except CardiacSegError as error:
         raise CardiacSegError(f"{case.image}: {error}") from error
-    return images, _labels_on_grid(slices, stack.view.spacing, grid, size, len(convention) + 1)
-
-
-def _labels_on_grid(
-    slices: np.ndarray, spacing: Sequence[float], grid: ModelGrid, size: int, classes: int
-) -> np.ndarray:
-    """Resample labels by the share of each class, never by nearest neighbor, which moves borders by half a pixel."""
-    one_hot = (slices[None] == np.arange(1, classes)[:, None, None, None]).astype(np.float32)
-    shares = resample_in_plane(one_hot, spacing, (size, size), (grid.spacing, grid.spacing))
-    background = 1 - shares.sum(axis=0, keepdims=True)
-    return np.concatenate([background, shares]).argmax(axis=0).astype(np.uint8)
+    return images, stack.labels_on_grid(labels, grid, len(convention) + 1, (size, size))
 
 
 def _heart_center(labels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.errors import CardiacSegError, one_line
 from CardiacSegLib.inference.devices import Device
 from CardiacSegLib.training.augmentation import build_augmentation
 from CardiacSegLib.training.compilation import as_trained
@@ -181,8 +181,9 @@ class Trainer:
             self._averaged.load_state_dict(state["averaged"])
             self._optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise CardiacSegError(f"the checkpoint belongs to another network ({reason}); start a new run") from error
+            raise CardiacSegError(
+                f"the checkpoint belongs to another network ({one_line(error)}); start a new run"
+            ) from error
         self._scaler.load_state_dict(state["scaler"])
         self.schedule.load_state_dict(state["schedule"])
         self._sampler.load_state_dict(state["samplers"][self._team.rank])
