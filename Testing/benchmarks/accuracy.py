@@ -9,17 +9,14 @@ eight turned and flipped copies of that many volumes: the array alone is turned 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from validated import mean_dice_of, parser_of, spread_out, validation_cases  # beside this file
 
-from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle, read_training_facts
+from CardiacSegLib.bundles import find_bundle
 from CardiacSegLib.datasets.cases import Case, read_case
-from CardiacSegLib.datasets.layouts import find_cases
-from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.evaluation.validation import dice_table, mean_dice, score_cases
 from CardiacSegLib.inference.segmenter import Segmenter
 
@@ -55,28 +52,13 @@ def score_turns(segmenter: Segmenter, cases: list[Case]) -> dict[tuple[str, str]
         copies = zip(turns(image.array, image.affine), turns(truth, image.affine))
         for (name, array, affine), (_, labels, _) in copies:
             for kind, used in (("array alone", image.affine), ("array and affine", affine)):
-                dice = dice_scores(segmenter.segment(array, used), labels, segmenter.convention)
-                scores.setdefault((kind, name), []).append(float(np.mean(list(dice.values()))))
+                dice = mean_dice_of(segmenter.segment(array, used), labels, segmenter.convention)
+                scores.setdefault((kind, name), []).append(dice)
     return scores
 
 
-def validation_cases(dataset: Path, bundle: Bundle) -> list[Case]:
-    """The cases of the patients that a model was validated on, with labels for all that it knows."""
-    facts = read_training_facts(bundle.folder)
-    held_out = set(facts["patients_validated_on"])
-    cases = [case for case in find_cases(dataset) if case.patient in held_out]
-    found = {case.patient for case in cases}
-    if found != held_out or found & set(facts["patients_trained_on"]):
-        raise SystemExit(
-            f"{dataset}: is not what {bundle.name} was validated on ({len(found)} of {len(held_out)} patients)"
-        )
-    return [case for case in cases if set(bundle.convention) <= set(case.convention)]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dataset", type=Path, required=True, help="the data set that the model was trained on")
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser = parser_of(__doc__)
     parser.add_argument("--copies", type=int, default=0, metavar="N", help="segment the copies of N volumes")
     parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
     parser.add_argument("--spacing", type=float, metavar="MM", help="at which it labels, if not its own")
@@ -90,8 +72,7 @@ def main() -> None:
         print(f"{len(cases)} images, Dice of {bundle.name}, {segmenter.turns} turn(s), {bundle.grid.spacing:g} mm\n")
         print(dice_table(mean_dice(score_cases(segmenter, cases))))
         return
-    step = max(1, len(cases) // options.copies)
-    scores = score_turns(segmenter, cases[::step][: options.copies])
+    scores = score_turns(segmenter, spread_out(cases, options.copies))
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     upright = means["array alone", "0 degrees"]
     for (kind, name), mean in means.items():

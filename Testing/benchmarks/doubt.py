@@ -14,21 +14,19 @@ them does.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from accuracy import validation_cases
 from scipy.stats import spearmanr
+from validated import mean_dice_of, parser_of, spread_out, validation_cases  # beside this file
 
 from CardiacSegLib.anatomy import LabelConvention
-from CardiacSegLib.bundles import DEFAULT_MODEL, METADATA, find_bundle, read_metadata
+from CardiacSegLib.bundles import METADATA, find_bundle, read_metadata
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.evaluation.overlap import dice_scores
-from CardiacSegLib.files import replacing
+from CardiacSegLib.files import write_json
 from CardiacSegLib.geometry import SliceView
 from CardiacSegLib.inference.doubt import calibrate, calibrated, doubt_of, overlap_of
 from CardiacSegLib.inference.segmenter import Segmenter
@@ -71,8 +69,7 @@ def doubted(segmenter: Segmenter, cases: Sequence[Case]) -> list[Doubted]:
 
 def slice_dice(labels: np.ndarray, truth: np.ndarray, convention: LabelConvention) -> np.ndarray:
     """The true Dice of each slice, mean over the structures, (K,)."""
-    pairs = zip(labels, truth)
-    return np.array([np.mean(list(dice_scores(one, other, convention).values())) for one, other in pairs])
+    return np.array([mean_dice_of(one, other, convention) for one, other in zip(labels, truth)])
 
 
 def out_of_patient(found: Sequence[Doubted], name: str) -> np.ndarray:
@@ -118,23 +115,18 @@ def write_line(folder: Path, found: Sequence[Doubted], names: Sequence[str]) -> 
     metadata = read_metadata(folder)
     sides = ({name: [getattr(one, kind)[name] for one in found] for name in names} for kind in ("expected", "true"))
     metadata["cardiacseg"]["doubt"] = calibrate(*sides)
-    with replacing(folder / METADATA) as path:
-        path.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / METADATA, metadata)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dataset", type=Path, required=True, help="the data set that the model was trained on")
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--turns", type=int, choices=(1, 8), default=8, help="copies whose mean is doubted")
     parser.add_argument("--cases", type=int, default=0, metavar="N", help="only so many cases, spread over all")
     parser.add_argument("--write", action="store_true", help="put the line of all patients into the model's metadata")
     options = parser.parse_args()
     bundle = find_bundle(options.model)
-    cases = validation_cases(options.dataset, bundle)
-    if options.cases:
-        cases = cases[:: max(1, len(cases) // options.cases)][: options.cases]
+    cases = spread_out(validation_cases(options.dataset, bundle), options.cases)
     segmenter = Segmenter.load(bundle, options.device, options.turns)
     found = doubted(segmenter, cases)
     print(f"\n{len(found)} images, {bundle.name}, {segmenter.how}\n\n" + "\n".join(rows(found, bundle.convention)))

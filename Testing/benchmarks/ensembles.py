@@ -34,6 +34,7 @@ from CardiacSegLib.evaluation.sources import ModelSource
 from CardiacSegLib.evaluation.study import About, evaluate_cases
 from CardiacSegLib.evaluation.summary import read_summary
 from CardiacSegLib.evaluation.tables import SUMMARY
+from CardiacSegLib.evaluation.wording import markdown
 from CardiacSegLib.files import replacing
 from CardiacSegLib.inference.provenance import name_of_model
 from CardiacSegLib.inference.segmenter import Segmenter
@@ -110,7 +111,7 @@ def evaluated(bundle: Bundle, name: str, cases: Sequence[Case], options: argpars
 def table(summaries: dict[str, Any], baseline: str, differences: dict[str, Any], structures: Sequence[str]) -> str:
     """A row for each model; the difference is that of the mean Dice from the best single model, with its interval."""
     header = ["model", "mean Dice", *structures, "HD95", "LVEF error", f"difference from {baseline}"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for name, summary in summaries.items():
         scores = summary["scores"]["all"]
         dice = [f"{scores[one]['dice']['mean']:.4f}" for one in ("mean", *structures)]
@@ -119,7 +120,7 @@ def table(summaries: dict[str, Any], baseline: str, differences: dict[str, Any],
         row = differences.get(name)
         change = "-" if row is None else f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
         lines.append([name, *dice, distance, "-" if error is None else f"{error:.1f} points", change])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown(header, lines)
 
 
 def main() -> None:

@@ -8,17 +8,14 @@ range of an image from its 1st to its 99th percentile.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from accuracy import validation_cases
 from monai.transforms import AdjustContrast, RandBiasField
+from validated import mean_dice_of, parser_of, spread_out, validation_cases  # beside this file
 
-from CardiacSegLib.bundles import DEFAULT_MODEL, find_bundle
+from CardiacSegLib.bundles import find_bundle
 from CardiacSegLib.datasets.cases import Case, read_case
-from CardiacSegLib.evaluation.overlap import dice_scores
 from CardiacSegLib.inference.segmenter import Segmenter
 
 #: From an image (I, J, K) with values about 0 to 1 to another one.
@@ -79,20 +76,17 @@ def score(segmenter: Segmenter, cases: list[Case]) -> dict[str, list[float]]:
         image, truth = read_case(case, segmenter.convention)
         for name, change in CHANGES.items():
             labels = segmenter.segment(changed(image.array, change, seed=number), image.affine)
-            scores[name].append(float(np.mean(list(dice_scores(labels, truth, segmenter.convention).values()))))
+            scores[name].append(mean_dice_of(labels, truth, segmenter.convention))
     return scores
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dataset", type=Path, required=True, help="the data set that the model was trained on")
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser = parser_of(__doc__)
     parser.add_argument("--cases", type=int, default=0, metavar="N", help="only N of them, evenly chosen")
     parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
     options = parser.parse_args()
     bundle = find_bundle(options.model)
-    cases = validation_cases(options.dataset, bundle)
-    cases = cases[:: max(1, len(cases) // options.cases)][: options.cases] if options.cases else cases
+    cases = spread_out(validation_cases(options.dataset, bundle), options.cases)
     segmenter = Segmenter.load(bundle, turns=options.turns)
     means = {name: float(np.mean(values)) for name, values in score(segmenter, cases).items()}
     print(f"{len(cases)} images, mean Dice of {bundle.name}, {segmenter.turns} turn(s)\n")

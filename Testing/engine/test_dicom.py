@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import RLELossless
 
-from CardiacSegLib.dicom.series import DicomFolder, DicomSeries, read_dicom_series
+from CardiacSegLib.dicom.series import DicomFolder, DicomSeries
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image, read_dicom_cine, read_image, write_image
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
@@ -62,7 +62,7 @@ def assert_is_the_phantom(image: Image, phantom: Phantom) -> None:
 
 
 def kinds(folder: Path) -> list[str]:
-    return [series.kind for series in read_dicom_series(folder)]
+    return [series.kind for series in DicomFolder.read(folder).series]
 
 
 def said(image: Image) -> str:
@@ -93,7 +93,7 @@ class TestACine:
 
     def test_may_be_one_series_for_each_slice(self, tmp_path, the_phantom):
         write_cine(tmp_path, the_phantom, fields=one_series_a_slice)
-        (series,) = read_dicom_series(tmp_path)
+        (series,) = DicomFolder.read(tmp_path).series
         assert (series.kind, series.slices, series.phases, series.sources) == (
             "short-axis cine",
             SLICES,
@@ -281,7 +281,7 @@ class TestTheSameCineAmongOthers:
                 },
                 skip=skip,
             )
-        assert [series.slices for series in read_dicom_series(tmp_path)] == [SLICES, SLICES - 1]
+        assert [series.slices for series in DicomFolder.read(tmp_path).series] == [SLICES, SLICES - 1]
         image = read_image(tmp_path)
         assert_is_the_phantom(image, the_phantom)
         assert "2 studies, perhaps of several patients" in said(image)
@@ -322,7 +322,7 @@ class TestTheSameCineAmongOthers:
 
     def test_may_be_named_instead_of_chosen(self, a_copy, the_phantom):
         write_long_axis(a_copy / "la", the_phantom)
-        long_axis = next(series for series in read_dicom_series(a_copy) if series.kind == "long-axis cine")
+        long_axis = next(series for series in DicomFolder.read(a_copy).series if series.kind == "long-axis cine")
         image = read_dicom_cine(long_axis)
         assert image.array.shape == (64, 64, 1, FRAMES)
         np.testing.assert_array_equal(image.array[:, :, 0], the_phantom.image[:, :, 0])
@@ -396,7 +396,7 @@ class TestASliceThatHasOtherPhases:
 
 class TestASeries:
     def test_is_described(self, a_folder):
-        (series,) = read_dicom_series(a_folder)
+        (series,) = DicomFolder.read(a_folder).series
         assert isinstance(series, DicomSeries)
         assert (series.number, series.kind, series.slices, series.phases) == (1, "short-axis cine", SLICES, FRAMES)
         assert series.spacing == pytest.approx((3.0, 3.0, 10.0), abs=1e-3)
@@ -412,7 +412,7 @@ class TestASeries:
             write_image_file(
                 a_copy / f"x{frame}", the_phantom.image[..., 1, frame], affine, number=90 + frame, **fields
             )
-        (series,) = read_dicom_series(a_copy)
+        (series,) = DicomFolder.read(a_copy).series
         assert series.notes == ["left out: 1 slice off the even spacing of the other 5"]
         image = read_image(a_copy)
         assert_is_the_phantom(image, the_phantom)
@@ -441,7 +441,7 @@ class TestAFolderThatIsBroken:
 
     def test_holds_directions_that_make_no_volume_says_so(self, tmp_path, the_phantom):
         write_localizer(tmp_path, the_phantom)
-        (series,) = read_dicom_series(tmp_path)
+        (series,) = DicomFolder.read(tmp_path).series
         with pytest.raises(CardiacSegError, match=r"series 1 .*: its slices are not parallel; choose another series"):
             read_dicom_cine(series)
 
@@ -504,7 +504,7 @@ class TestRealPatients:
 
     def test_are_short_axis_cines(self, a_patient):
         folder, slices, _, image = a_patient
-        (series,) = read_dicom_series(folder)
+        (series,) = DicomFolder.read(folder).series
         assert (series.kind, series.slices, series.phases, series.gap) == ("short-axis cine", slices, 20, 0)
         assert image.array.shape == (256, 256, slices, 20)
         assert not image.notes

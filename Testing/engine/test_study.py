@@ -23,7 +23,6 @@ from CardiacSegLib.datasets.cases import read_case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.phantom import Phantom, PhantomOptions, make_phantom
 from CardiacSegLib.phantom.heartbeat import end_systolic_frame
-from results_read import rows_of
 
 TIMES = 45.0 * np.arange(20)  # 20 frames of a heartbeat of 900 ms
 
@@ -302,37 +301,38 @@ def test_labels_without_a_heart_give_no_figures() -> None:
     assert study.warnings == ["No left ventricle was found in the labels"]
 
 
-def test_the_table_is_written_with_ranges_and_every_segment(a_study: StudyMeasures, tmp_path: Path) -> None:
-    a_study.write_csv(tmp_path / "study.csv")
-    lines = rows_of(tmp_path / "study.csv")
-    found = {(line["measure"], line["structure"], line["indexed"]): line for line in lines}
-    ejection = found["EF", "LV", "no"]
-    assert float(ejection["value"]) == pytest.approx(60.0, abs=1.0)
-    assert (float(ejection["range_low"]), float(ejection["range_high"])) == (48, 68)
-    assert "Petersen 2017" in ejection["range_source"]
-    assert len([line for line in lines if "segment" in line["measure"]]) == 48
-    assert found["Wall thickness at ED, segment 7", "MYO", "no"]["note"] == "mid anterior"
+def test_a_cine_without_a_left_ventricle_has_no_volume_of_0_ml() -> None:
+    labels = np.zeros((20, 20, 8, 3), np.uint8)
+    labels[5:10, 5:10, 2:6, 1:] = CANONICAL["RV"]  # not seen in the first frame
+    study = measure_study(labels, np.diag([1.5, 1.5, 8.0, 1.0]))
+    assert (study.row("Volume", "RV").value, study.warnings) == (None, ["No left ventricle was found in the labels"])
 
 
-def test_what_is_missing_is_empty_in_the_table_and_null_in_json(a_cine: Phantom, tmp_path: Path) -> None:
+def test_rows_have_their_ranges_and_every_segment_a_row(a_study: StudyMeasures) -> None:
+    ejection = a_study.row("EF", "LV")
+    assert ejection.value == pytest.approx(60.0, abs=1.0)
+    assert (ejection.ranges[0].low, ejection.ranges[0].high) == (48, 68)
+    assert "Petersen 2017" in ejection.ranges[0].origin
+    assert len(a_study.segment_rows) == 48
+    notes = {row.measure: row.note for row in a_study.segment_rows}
+    assert notes["Wall thickness at ED, segment 7"] == "mid anterior"
+
+
+def test_what_is_missing_is_null_in_json(a_cine: Phantom) -> None:
     labels = _pair(a_cine)
     labels[labels == 3] = 0
     study = measure_study(labels, a_cine.affine)
-    study.write_csv(tmp_path / "study.csv")
-    line = next(line for line in rows_of(tmp_path / "study.csv") if line["measure"] == "Cardiac output")
-    assert (line["value"], line["range_low"]) == ("", "")
-    assert "no heart rate" in line["note"]
-    study.write_json(tmp_path / "study.json")
-    text = (tmp_path / "study.json").read_text(encoding="utf-8")
-    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    found = json.loads(json.dumps(study.as_dict(), allow_nan=False))
+    output = next(row for row in found["rows"] if row["measure"] == "Cardiac output")
+    assert (output["value"], output["ranges"]) == (None, [])
+    assert "no heart rate" in output["note"]
     assert found["segments"]["thickness_mm_ed"] == [None] * 16
     assert found["segments"]["thickening_percent"] == [None] * 16
     assert found["heart_rate"] is None
 
 
-def test_the_json_holds_the_curves_and_where_the_ranges_are_from(a_study: StudyMeasures, tmp_path: Path) -> None:
-    a_study.write_json(tmp_path / "study.json")
-    found = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
+def test_the_json_holds_the_curves_and_where_the_ranges_are_from(a_study: StudyMeasures) -> None:
+    found = json.loads(json.dumps(a_study.as_dict(), allow_nan=False))
     assert found["volumes_ml"]["LV"] == pytest.approx(a_study.function.volumes_ml["LV"])
     assert found["frame_times_ms"] == pytest.approx(TIMES)
     assert (found["ed_frame"], found["es_frame"]) == (0, 7)

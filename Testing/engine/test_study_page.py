@@ -153,6 +153,14 @@ def test_the_curve_marks_ed_and_es_in_the_structures_colors(a_study: StudyMeasur
     assert write_png(figure, tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_few_frames_without_times_are_counted_in_whole_frames(a_heart: Phantom) -> None:
+    study = measure_study(a_heart.labels[..., [0, 2, 4, 7]], a_heart.affine)
+    (axes,) = volume_figure(study).axes
+    assert axes.get_xlabel() == "Frame"
+    ticks = axes.get_xticks()
+    assert ticks.tolist() == ticks.round().tolist()
+
+
 def test_a_page_that_a_panel_asks_for_says_what_made_the_labels(a_heart: Phantom, tmp_path: Path) -> None:
     """By what the worker told of its result, which travels as JSON."""
     made = Provenance(

@@ -14,6 +14,7 @@ import numpy as np
 
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.charts import INK, SOFT, structure_color, style_axes
+from CardiacSegLib.clinical.rows import at
 from CardiacSegLib.files import replacing
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def volume_figure(study: StudyMeasures) -> Figure:
         color = structure_color(name)
         axes.plot(x, curve, color=color, marker="o", markersize=3.5, linewidth=1.8, label=STRUCTURES[name].title)
     style_axes(axes, x="Frame" if times is None else "Time (ms)", y="Volume (mL)")
+    axes.locator_params(axis="x", integer=True)  # there is no half frame
     axes.set_ylim(0, 1.12 * max((curve.max() for curve in curves.values()), default=1.0))
     for phase, frame in study.phases.items():
         if phase:
@@ -99,8 +101,7 @@ def study_bullseyes(study: StudyMeasures) -> list[Bullseye]:
         return []
     limits = (0.0, max(5.0 * np.ceil(thickest / 5.0), 15.0))
     found = [
-        Bullseye(f"Wall thickness{f' at {phase}' if phase else ''}", wall.segments_mm, "mm", limits)
-        for phase, wall in study.walls.items()
+        Bullseye(f"Wall thickness{at(phase)}", wall.segments_mm, "mm", limits) for phase, wall in study.walls.items()
     ]
     if study.thickening_percent is not None and np.isfinite(study.thickening_percent).any():
         # Below zero the wall gets thinner; so that zero is no white, on which nothing would be seen.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +13,12 @@ from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.clinical.rows import StudyRow
 from CardiacSegLib.clinical.volumes import VentricularFunction
 from CardiacSegLib.clinical.wall import Wall
-from CardiacSegLib.files import replacing
 
 #: What the labels can make of papillary muscles, in words for a reader.
 PAPILLARY: Mapping[str, str] = {
     "volume": "papillary muscles and trabeculae belong to the pool",
     "mass": "papillary muscles and trabeculae belong to the wall",
 }
-
-_CSV_HEADER = (
-    *("measure", "structure", "value", "unit", "indexed"),
-    *("range_low", "range_high", "range_source", "note"),
-)
 
 
 @dataclass(frozen=True)
@@ -103,30 +94,11 @@ class StudyMeasures:
             "warnings": list(self.warnings),
         }
 
-    def write_json(self, path: Path | str) -> None:
-        """Write :meth:`as_dict`."""
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(self.as_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-    def write_csv(self, path: Path | str) -> None:
-        """Write the rows, then those of the segments; where several ranges apply, the first of them."""
-        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(_CSV_HEADER)
-            writer.writerows(_csv_line(row) for row in (*self.rows, *self.segment_rows))
-
 
 def _row_dict(row: StudyRow) -> dict[str, Any]:
     kept = ("low", "high", "source", "table", "sex", "ages", "papillary", "population", "limits", "checked", "citation")
     ranges = [{name: getattr(found, name) for name in kept} for found in row.ranges]
     return {**vars(row), "ranges": ranges}
-
-
-def _csv_line(row: StudyRow) -> tuple[Any, ...]:
-    shown = "" if row.value is None else row.value if isinstance(row.value, int) else f"{row.value:.2f}"
-    first = row.ranges[0] if row.ranges else None
-    limits = (first.low, first.high, first.origin) if first else ("", "", "")
-    return (row.measure, row.structure, shown, row.unit, "yes" if row.indexed else "no", *limits, row.note)
 
 
 def _values(values: np.ndarray) -> list[float | None]:

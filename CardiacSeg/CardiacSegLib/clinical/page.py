@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from CardiacSegLib.clinical.body import Subject
 from CardiacSegLib.clinical.measures import PAPILLARY, StudyMeasures
 from CardiacSegLib.clinical.ranges import NormalRange
 from CardiacSegLib.clinical.rows import StudyRow
@@ -85,7 +86,7 @@ def write_study_page(
     from CardiacSegLib.clinical.figures import bullseye_figure, study_bullseyes, volume_figure
 
     bullseyes = study_bullseyes(study)
-    is_cine = bool(study.function.ed_frame is not None)
+    is_cine = study.function.ed_frame is not None
     several = is_cine and len(next(iter(study.function.volumes_ml.values()), ())) > 2
     return write_page(
         path,
@@ -214,7 +215,7 @@ def _own_facts(study: StudyMeasures) -> list[tuple[str, str]]:
     return facts + [(name, value) for name, value in known if value is not None]
 
 
-def _formula(subject: Any) -> str:
+def _formula(subject: Subject) -> str:
     return {"mosteller": "Mosteller", "dubois": "Du Bois"}[subject.bsa_formula]
 
 

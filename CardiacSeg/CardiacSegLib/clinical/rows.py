@@ -79,7 +79,7 @@ def own_extreme_rows(name: str, volumes_ml: np.ndarray, frames: tuple[int, int])
 def volume_rows(name: str, volumes_ml: np.ndarray, phases: Mapping[str, int]) -> list[StudyRow]:
     """The volume of a structure at each phase."""
     return [
-        StudyRow(f"Volume{_at(phase)}", name, float(volumes_ml[frame]) or None, "mL") for phase, frame in phases.items()
+        StudyRow(f"Volume{at(phase)}", name, float(volumes_ml[frame]) or None, "mL") for phase, frame in phases.items()
     ]
 
 
@@ -108,7 +108,7 @@ def mass_rows(volumes_ml: np.ndarray | None, phases: Mapping[str, int]) -> list[
     volumes = {phase: float(volumes_ml[frame]) or None for phase, frame in phases.items()}
     return [
         StudyRow(
-            f"Mass{_at(phase)}",
+            f"Mass{at(phase)}",
             "MYO",
             None if volume is None else MYOCARDIAL_DENSITY * volume,
             "g",
@@ -126,7 +126,7 @@ def wall_rows(walls: Mapping[str, Wall], thickening: np.ndarray | None) -> list[
         thickening: of the 16 segments, percent; None without ED and ES.
     """
     rows = [
-        StudyRow(f"Diameter{_at(phase)}", "LV", wall.diameter_mm, "mm", note="" if wall.diameter_mm else wall.reason)
+        StudyRow(f"Diameter{at(phase)}", "LV", wall.diameter_mm, "mm", note="" if wall.diameter_mm else wall.reason)
         for phase, wall in walls.items()
     ]
     if thickening is not None:
@@ -152,16 +152,16 @@ def _thickness_rows(phase: str, wall: Wall) -> list[StudyRow]:
     seen = int(np.isfinite(segments).sum())
     if not seen:
         return [
-            StudyRow(f"Wall thickness{_at(phase)}, {what}", "MYO", None, "mm", note=wall.reason)
+            StudyRow(f"Wall thickness{at(phase)}, {what}", "MYO", None, "mm", note=wall.reason)
             for what in ("mean", "largest")
         ]
     thickest = int(np.nanargmax(segments))
     return [
         StudyRow(
-            f"Wall thickness{_at(phase)}, mean", "MYO", float(np.nanmean(segments)), "mm", note=f"of {seen} segments"
+            f"Wall thickness{at(phase)}, mean", "MYO", float(np.nanmean(segments)), "mm", note=f"of {seen} segments"
         ),
         StudyRow(
-            f"Wall thickness{_at(phase)}, largest",
+            f"Wall thickness{at(phase)}, largest",
             "MYO",
             float(segments[thickest]),
             "mm",
@@ -172,7 +172,7 @@ def _thickness_rows(phase: str, wall: Wall) -> list[StudyRow]:
 
 def segment_rows(walls: Mapping[str, Wall], thickening: np.ndarray | None) -> list[StudyRow]:
     """A row for every segment and phase, and for its thickening."""
-    columns = [(f"Wall thickness{_at(phase)}", "mm", wall.segments_mm) for phase, wall in walls.items()]
+    columns = [(f"Wall thickness{at(phase)}", "mm", wall.segments_mm) for phase, wall in walls.items()]
     if thickening is not None:
         columns.append(("Thickening", "%", thickening))
     return [
@@ -206,5 +206,6 @@ def with_ranges(rows: Sequence[StudyRow], subject: Subject, papillary: str) -> l
     ]
 
 
-def _at(phase: str) -> str:
+def at(phase: str) -> str:
+    """What the name of a measure says of its phase; nothing where that is not known."""
     return f" at {phase}" if phase else ""

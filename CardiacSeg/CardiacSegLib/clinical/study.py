@@ -187,8 +187,8 @@ def _rows(
 ) -> list[StudyRow]:
     wall_rows = tables.mass_rows(function.volumes_ml.get("MYO"), stack.phases) + tables.wall_rows(walls, thickening)
     if thickening is None:
-        volumes = [StudyRow("Volume", name, float(curve[0]), "mL") for name, curve in function.volumes_ml.items()]
-        return volumes + wall_rows
+        curves = function.volumes_ml.items()
+        return [row for name, curve in curves for row in tables.volume_rows(name, curve, stack.phases)] + wall_rows
     rows = tables.ventricle_rows("LV", function.lv, timing.rate, timing.note)
     if "LV" in function.volumes_ml:
         rows += _rate_rows(function.volumes_ml["LV"], stack, timing)
@@ -213,9 +213,7 @@ def _rate_rows(volumes_ml: np.ndarray, stack: _Stack, timing: _Timing) -> list[S
 def _area_rows(function: VentricularFunction, stack: _Stack) -> list[StudyRow]:
     """Areas, cm², of a single slice, whose volumes would mean nothing."""
     return [
-        StudyRow(
-            f"Area at {phase}" if phase else "Area", name, float(curve[frame]) * 10.0 / stack.step_mm or None, "cm²"
-        )
+        StudyRow(f"Area{tables.at(phase)}", name, float(curve[frame]) * 10.0 / stack.step_mm or None, "cm²")
         for phase, frame in stack.phases.items()
         for name, curve in function.volumes_ml.items()
     ]

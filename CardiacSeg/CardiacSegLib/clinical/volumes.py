@@ -23,9 +23,6 @@ MYOCARDIAL_DENSITY = 1.05
 #: From this many frames on a heartbeat, ED and ES are chosen on the smoothed volume curve.
 _FRAMES_TO_SMOOTH = 12
 
-#: (measure, structure, value, unit); the value is None where it cannot be computed.
-Row = tuple[str, str, "float | int | None", str]
-
 
 def structure_volume_ml(labels: np.ndarray, structure_number: int, affine: np.ndarray) -> float:
     """Volume of one structure in one image.
@@ -159,23 +156,6 @@ def find_phases(slices_ml: np.ndarray) -> tuple[int, int]:
     return int(np.argmax(np.where(whole, curve, -np.inf))), int(np.argmin(np.where(whole, curve, np.inf)))
 
 
-def ed_es_frames(lv_volumes_ml: np.ndarray) -> tuple[int, int]:
-    """Frames of end-diastole and end-systole where only the volumes of the frames are known (:func:`find_phases`).
-
-    A slice at the base that flickers may decide here.
-
-    Args:
-        lv_volumes_ml: left ventricular volumes over one heartbeat, (T,), mL.
-
-    Returns:
-        (ED frame, ES frame), counted from 0.
-
-    Raises:
-        CardiacSegError: as :func:`find_phases`.
-    """
-    return find_phases(np.reshape(lv_volumes_ml, (1, -1)))
-
-
 @dataclass(frozen=True)
 class Chamber:
     """Volumes of one ventricle, mL; None where unknown."""
@@ -205,40 +185,15 @@ class VentricularFunction:
 
     Attributes:
         lv, rv: volumes at ED and ES. Both phases are those of the left ventricle. Empty without a cine.
-        lv_mass_g: 1.05 g/mL times the myocardium's volume at ED, g.
         ed_frame, es_frame: counted from 0; None without a cine or without a left ventricle in it.
         volumes_ml: for each structure present its volume in each frame, (T,), mL.
     """
 
     lv: Chamber
     rv: Chamber
-    lv_mass_g: float | None
     ed_frame: int | None
     es_frame: int | None
     volumes_ml: Mapping[str, np.ndarray]
-
-    def rows(self) -> list[Row]:
-        """The rows of a table: (measure, structure, value, unit).
-
-        Without phases the rows are the volumes of the structures found; with them EDV, ESV, SV and EF of either
-        ventricle, the mass, and the two frames counted from 1 as a viewer shows them. A value is None where it
-        cannot be computed, never zero.
-        """
-        if self.ed_frame is None or self.es_frame is None:
-            return [
-                ("Volume", name, float(curve[0]), "mL") for name, curve in self.volumes_ml.items() if len(curve) == 1
-            ]
-        rows: list[Row] = []
-        for name, chamber in (("LV", self.lv), ("RV", self.rv)):
-            rows += [
-                ("EDV", name, chamber.edv_ml, "mL"),
-                ("ESV", name, chamber.esv_ml, "mL"),
-                ("SV", name, chamber.stroke_volume_ml, "mL"),
-                ("EF", name, chamber.ejection_fraction, "%"),
-            ]
-        rows.append(("Mass", "MYO", self.lv_mass_g, "g"))
-        rows += [("ED frame", "LV", self.ed_frame + 1, ""), ("ES frame", "LV", self.es_frame + 1, "")]
-        return rows
 
 
 def ventricular_function(
@@ -268,13 +223,11 @@ def ventricular_function(
     curves = {name: curve for name, curve in curves.items() if curve.max(initial=0.0) > 0}
     phases = _phases(labels, affine, convention, frames) if "LV" in curves or frames is not None else None
     if phases is None:
-        return VentricularFunction(Chamber(), Chamber(), None, None, None, curves)
+        return VentricularFunction(Chamber(), Chamber(), None, None, curves)
     ed_frame, es_frame = phases
-    mass = MYOCARDIAL_DENSITY * float(curves["MYO"][ed_frame]) if "MYO" in curves else None
     return VentricularFunction(
         lv=_chamber(curves.get("LV"), ed_frame, es_frame),
         rv=_chamber(curves.get("RV"), ed_frame, es_frame),
-        lv_mass_g=mass or None,
         ed_frame=ed_frame,
         es_frame=es_frame,
         volumes_ml=curves,

@@ -21,7 +21,8 @@ from CardiacSegLib.cohorts.studies import CohortStudy
 from CardiacSegLib.datasets import acdc, camus, datalist, mnms, nnunet
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.descriptions import CaseName
-from CardiacSegLib.dicom.headers import is_dicom_file, load, reading
+from CardiacSegLib.dicom.elements import load, reading
+from CardiacSegLib.dicom.folders import is_dicom_file
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import IMAGE_EXTENSIONS, PICTURE_EXTENSIONS, extension_of, stem_of
 

@@ -12,7 +12,7 @@ from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image, read_image
 
 #: Image and labels may lie this far from each other, in millimeters: headers are rounded.
-_SAME_PLACE = 1e-2
+SAME_PLACE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Case:
                 f"{self.labels}: its shape {reference.array.shape} is not that of its image, {image.array.shape}; "
                 "resample it to the image"
             )
-        if not np.allclose(image.affine, reference.affine, rtol=0, atol=_SAME_PLACE):
+        if not np.allclose(image.affine, reference.affine, rtol=0, atol=SAME_PLACE):
             raise CardiacSegError(f"{self.labels}: lies elsewhere in space than its image; resample it to the image")
         return image, reference.array
 

@@ -7,7 +7,6 @@ own ``labels``; the ``labels`` of the file are for the rest.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from CardiacSegLib.datasets.descriptions import (
     read_number,
 )
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.files import replacing
-from CardiacSegLib.images import IMAGE_EXTENSIONS, extension_of
+from CardiacSegLib.files import write_json
+from CardiacSegLib.images import stem_of
 
 TITLE = "Decathlon or MONAI datalist: a json file that lists images with their labels"
 
@@ -148,9 +147,7 @@ class _Entry:
     def name(self) -> CaseName:
         """What the fields say; for a case that names no patient, what the name of its image says."""
         patient = self.text("patient") or self.text("subject")
-        image = Path(self.text("image")).name
-        ending = extension_of(image, IMAGE_EXTENSIONS)
-        said = CaseName(patient, "", "") if patient else CaseName.parse(image[: len(image) - len(ending)])
+        said = CaseName(patient, "", "") if patient else CaseName.parse(stem_of(self.text("image")))
         name = CaseName(said.patient, self.text("phase") or said.phase, self.text("view") or said.view)
         # What is made of a case is written into files of its name.
         unlike = next((part for part in name if len(part) > _LONGEST_NAME or set(part) & _SEPARATORS), None)
@@ -206,8 +203,7 @@ def write_datalist(path: Path, cases: Sequence[Case]) -> None:
     for case in cases:
         entry = _fields(case, path.parent) | ({} if shared else {"labels": _names(case.convention)})
         content.setdefault(_LIST_OF[case.part], []).append(entry)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def _names(convention: LabelConvention) -> dict[str, str]:

@@ -29,7 +29,8 @@ import numpy as np
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets.cases import Case, fixed_labels
 from CardiacSegLib.dicom.cine import read_volume
-from CardiacSegLib.dicom.headers import DicomImage, files_in, read_headers
+from CardiacSegLib.dicom.folders import files_in
+from CardiacSegLib.dicom.headers import DicomImage, read_headers
 from CardiacSegLib.dicom.stacks import CineStack, parallel_images
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.images import Image

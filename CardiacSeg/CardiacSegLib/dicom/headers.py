@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import re
-import struct
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.dicom.elements import load, reading
 
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 #: Everything that is ever read besides pixels. None of it says who the patient is, or when the examination was.
@@ -27,11 +21,6 @@ _TAGS = (
     *("FlipAngle", "RescaleSlope", "RescaleIntercept"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
-_MAGIC_AT, _MAGIC = 128, b"DICM"
-#: Names that say DICOM of files without the mark that newer ones begin with.
-_EXTENSIONS = {".dcm", ".dicom", ".ima"}
-#: What macOS writes beside files on other disks, under their names.
-_SHADOW = "._"
 #: What a person may have: a heart rate, per minute, and the milliseconds from one beat to the next.
 _HEART_RATES, _INTERVALS = (20.0, 300.0), (200.0, 3000.0)
 #: What a scanner can write: images of a heartbeat, milliseconds, millimeters of spacing and of position.
@@ -40,21 +29,9 @@ _PHASES, _TIMES, _SPACINGS, _FARTHEST = (1.0, 10_000.0), (-1e7, 1e7), (1e-3, 1e3
 _NOT_SQUARE = 0.02
 #: An image that claims more pixels than this is damaged; those of cardiac MR have a quarter of a million.
 _MOST_PIXELS = 2**26
-#: What deflated files may come to, in bytes.
-_MOST_INFLATED = 2**28
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
 _GRAY = ("", "MONOCHROME1", "MONOCHROME2")
 #: Longer descriptions are none: the standard has 64 characters, some scanners write a few more.
 _LONGEST_TEXT = 128
-#: What pydicom raises for a file that is damaged, or no DICOM file.
-_UNREADABLE = (
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError),
-    *(OSError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
-)
-#: Those that tell a person something.
-_TELLING = (AttributeError, CardiacSegError, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
-#: Text in quotes or brackets within an error: it may be what stands in the file.
-_QUOTED = re.compile(r"""(?<!\w)b?(['"]).*?\1|<.*?>""")
 
 
 @dataclass(frozen=True)
@@ -131,87 +108,6 @@ class DicomImage:
         return np.cross(*self.directions)
 
 
-@dataclass
-class FoundImages:
-    """The images in a folder, and how many of its DICOM files were left out. Other files are none of its business.
-
-    Attributes:
-        images: in the order of their paths.
-        copies: DICOM files whose image is there already.
-        without_place: DICOM files without an image that has a place in space: reports, screen captures, ultrasound.
-        unreadable: DICOM files that are damaged.
-        example: what is wrong with the first of these.
-    """
-
-    images: list[DicomImage] = field(default_factory=list)
-    copies: int = 0
-    without_place: int = 0
-    unreadable: int = 0
-    example: str = ""
-
-    def notes(self) -> list[str]:
-        """A line for each kind of DICOM file that was left out."""
-        counts = (
-            (self.copies, "copied a second time"),
-            (self.without_place, "without an image that has a place in space"),
-            (self.unreadable, f"damaged{self.example}; copy again"),
-        )
-        return [f"left out: {count} DICOM file{'s'[: count > 1]} {what}" for count, what in counts if count]
-
-
-def find_images(folder: Path) -> FoundImages:
-    """Every image in a folder and the folders in it, whatever the files are called, each once."""
-    found, seen = FoundImages(), set()
-    for path in files_in(folder):
-        if not is_dicom_file(path):
-            continue
-        try:
-            images = read_headers([path])
-        except CardiacSegError as error:
-            found.unreadable += 1
-            found.example = found.example or f", such as {_shown(path.name)} ({_reason(error.__cause__ or error)})"
-            continue
-        new = [image for image in images if not image.uid or (image.uid, image.frame) not in seen]
-        seen.update((image.uid, image.frame) for image in new)
-        found.images += new
-        found.without_place += not images
-        found.copies += bool(images) and not new
-    return found
-
-
-def files_in(folder: Path, pattern: str = "*") -> list[Path]:
-    """The files in a folder and the folders in it, sorted; folders that are links are not followed.
-
-    Raises:
-        CardiacSegError: where folders lie so deep that their files have no usable path.
-    """
-    try:
-        return sorted(path for path in folder.rglob(pattern) if path.is_file() and not path.name.startswith(_SHADOW))
-    except (OSError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "folders in folders without end"
-        raise CardiacSegError(f"{folder}: cannot be listed ({reason}); give a folder of shorter paths") from error
-
-
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file looks like DICOM with an image. A DICOMDIR has none: what it lists lies beside and below it."""
-    return not is_dicomdir(path) and (_is_marked(path) or path.suffix.lower() in _EXTENSIONS)
-
-
-def is_dicomdir(path: Path) -> bool:
-    """Whether that is the index of a DICOM medium, by its name."""
-    return path.name.upper() == "DICOMDIR"
-
-
-def _is_marked(path: Path) -> bool:
-    """Whether a file begins as the standard says; older ones do not, and are known by their name alone."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(_MAGIC_AT)
-            return stream.read(len(_MAGIC)) == _MAGIC
-    except OSError:
-        return False
-
-
 def read_headers(paths: Iterable[Path]) -> list[DicomImage]:
     """The gray images in those files that have a place in space; others, such as reports, are left out.
 
@@ -226,88 +122,6 @@ def read_headers(paths: Iterable[Path]) -> list[DicomImage]:
                 raise ValueError("it holds no DICOM elements")
             images += _images_of(path, dataset)
     return images
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[Any]:
-    """Give pydicom, without its check of values: identifiers may have parts with leading zeros.
-
-    What pydicom warns of and logs is not shown, as it quotes what stands in a file.
-
-    Raises:
-        CardiacSegError: naming the file, for whatever pydicom raises.
-    """
-    import warnings
-
-    import pydicom
-
-    try:
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation(), _silent("pydicom"):
-            warnings.simplefilter("ignore")
-            yield pydicom
-    except (*_UNREADABLE, pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
-        message = f"{path}: cannot be read as DICOM ({_reason(error)}); copy it again, or take it away"
-        raise CardiacSegError(message) from error
-
-
-def _reason(error: BaseException) -> str:
-    """What an exception says, in one line, without what it quotes: that may name the patient."""
-    if not isinstance(error, _TELLING):
-        return "its elements are damaged"
-    return _shown(_QUOTED.sub("...", " ".join(str(error).split())))[:160] or type(error).__name__
-
-
-def _shown(text: str) -> str:
-    """Text without what no terminal shows, as names of files may have it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def load(pydicom: Any, path: Path, **options: Any) -> Any:
-    """The elements of a file, by pydicom; ``options`` are those of ``dcmread``.
-
-    Raises:
-        Whatever pydicom raises, and ValueError where the file inflates beyond all measure.
-    """
-    with _WholeFile(path) as stream:
-        _check_inflated(stream)
-        return pydicom.dcmread(stream, force=True, **options)
-
-
-class _WholeFile(io.BufferedReader):
-    """A file of which no more can be asked than it holds: an element's length may claim four gigabytes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self._size = path.stat().st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(size if size is None else min(size, self._size))
-
-
-def _check_inflated(stream: _WholeFile) -> None:
-    """Refuse a deflated file that would fill the memory; leave the stream at its beginning."""
-    head = stream.read(1024)
-    if _DEFLATED in head:
-        # The group of the transfer syntax says its length in its first element; the deflated ones begin behind it.
-        stream.seek(_MAGIC_AT + len(_MAGIC) + 12 + struct.unpack_from("<I", head, _MAGIC_AT + len(_MAGIC) + 8)[0])
-        inflating, count, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, stream.read()
-        while rest and count <= _MOST_INFLATED:
-            count += len(inflating.decompress(rest, 2**20))
-            rest = inflating.unconsumed_tail
-        if count > _MOST_INFLATED:
-            raise ValueError(f"it inflates to more than {_MOST_INFLATED >> 20} MB")
-    stream.seek(0)
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)  # unlike `disabled`, it is for the loggers below this one, too
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _images_of(path: Path, dataset: Any) -> list[DicomImage]:

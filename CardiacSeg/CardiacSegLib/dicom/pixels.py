@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from CardiacSegLib.dicom.headers import DicomImage, load, reading
+from CardiacSegLib.dicom.elements import load, reading
+from CardiacSegLib.dicom.headers import DicomImage
 from CardiacSegLib.errors import CardiacSegError
 
 

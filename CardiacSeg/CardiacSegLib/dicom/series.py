@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from CardiacSegLib.dicom.headers import DicomImage, Scan, find_images, is_dicomdir, read_headers
+from CardiacSegLib.dicom.folders import find_images, is_dicomdir
+from CardiacSegLib.dicom.headers import DicomImage, Scan, read_headers
 from CardiacSegLib.dicom.stacks import EVEN, CineStack, are_parallel, even_run, parallel_images, sorted_slices
 from CardiacSegLib.errors import CardiacSegError
 
@@ -159,15 +160,6 @@ class DicomFolder:
             if series.kind not in (SHORT_AXIS_CINE, SHORT_AXIS_STACK):
                 rest.setdefault(series.kind, []).append(series.label)
         return [f"left out: {name}" for name in alike] + [f"left out: {k}: {', '.join(v)}" for k, v in rest.items()]
-
-
-def read_dicom_series(folder: Path | str) -> list[DicomSeries]:
-    """The series in a folder and the folders in it.
-
-    Raises:
-        CardiacSegError: where there is no such folder, or no DICOM image in it.
-    """
-    return list(DicomFolder.read(folder).series)
 
 
 def _doubt(chosen: DicomSeries, why: str) -> list[str]:

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from CardiacSegLib import __version__
+from CardiacSegLib.datasets.descriptions import read_json
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.summary import PHASES, patient_values, read_summary
 from CardiacSegLib.evaluation.tables import (
@@ -46,6 +47,7 @@ from CardiacSegLib.evaluation.tables import (
     read_metrics,
     read_volumes,
 )
+from CardiacSegLib.evaluation.wording import markdown
 from CardiacSegLib.files import replacing
 
 COMPARISON_TABLE = "comparison.csv"
@@ -257,7 +259,7 @@ def read_comparison(path: Path) -> dict[str, Any]:
         CardiacSegError: where there is none, or it is damaged.
     """
     try:
-        comparison = json.loads(path.read_text(encoding="utf-8"))
+        comparison = read_json(path)
         if not isinstance(comparison, dict) or "differences" not in comparison:
             raise ValueError("it has no differences")
     except (OSError, ValueError) as error:
@@ -269,11 +271,11 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
     """Where the models differ, as a table in Markdown: all phases, the metrics that people look for first."""
     wanted = {"dice", "hd95_mm", ABSOLUTE_ERROR}
     header = ["model - baseline", "what", "patients", "difference", "95 % interval"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for row in comparison["differences"]:
         if row["metric"] in wanted and row["phase"] in ("all", ""):
             interval = "-" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
             pair, what = f"{row['model']} - {row['baseline']}", f"{row['structure']} {row['metric']}"
             better = {"model": ", better", "baseline": ", worse"}.get(row["better"], "")
             lines.append([pair, what, str(row["patients"]), f"{row['difference']:+.4f}{better}", interval])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown(header, lines)

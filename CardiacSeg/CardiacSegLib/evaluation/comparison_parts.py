@@ -9,12 +9,11 @@ from CardiacSegLib.evaluation import agreement, figures, wording
 from CardiacSegLib.evaluation.comparison import ABSOLUTE_ERROR
 from CardiacSegLib.evaluation.results import Evaluation
 from CardiacSegLib.evaluation.summary import patient_values
-from CardiacSegLib.evaluation.wording import MEAN, MEASURES, Metric, counted, interval, number, with_mean
+from CardiacSegLib.evaluation.wording import HEADLINES, MEAN, MEASURES, Metric, counted, interval, number, with_mean
 from CardiacSegLib.pages import picture_uri
 
 #: What the page shows of each metric; the others stand in ``comparison.csv``.
 _METRICS = ("dice", "hd95_mm", "asd_mm")
-_HEADLINES = ("LVEF", "RVEF", "LVEDV", "RVEDV")
 _PHASES = ("all", "ED", "ES")
 
 #: One entry of ``differences`` in ``comparison.json``.
@@ -71,7 +70,7 @@ def _pair(
     scores = [row for row in mine if row["metric"] in _METRICS]
     errors = [row for row in mine if row["metric"] == ABSOLUTE_ERROR]
     whole = [row for row in scores if row["phase"] == "all" and row["structure"] in (MEAN, *_only(scores))]
-    headlines = [*whole, *(row for name in _HEADLINES for row in errors if row["structure"] == name)]
+    headlines = [*whole, *(row for name in HEADLINES for row in errors if row["structure"] == name)]
     return {
         "model": model,
         "headlines": [_cells(row, metrics) for row in headlines],

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from CardiacSegLib.evaluation.summary import MEAN, patient_values
+from CardiacSegLib.evaluation.summary import patient_values
 from CardiacSegLib.evaluation.tables import StructureRow, VolumeRow
+from CardiacSegLib.evaluation.wording import MEAN
 
 #: Most patients that are named as the reason of a missed goal.
 _NAMED = 3

@@ -8,6 +8,7 @@ from typing import Any
 from CardiacSegLib.bundles import Bundle, read_metadata
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.evaluation.wording import named
 
 _MOST_NAMED = 20
 
@@ -66,21 +67,17 @@ def seen_warnings(
     seen = seen_patients(facts, patients, together)
     if seen:
         warnings.append(
-            f"{name} WAS TRAINED ON {len(seen)} of these {len(patients)} patients (by name: {_named(seen)}): its "
-            "scores on them say nothing about new patients; --held-out leaves them out"
+            f"{name} WAS TRAINED ON {len(seen)} of these {len(patients)} patients "
+            f"(by name: {named(seen, _MOST_NAMED)}): "
+            "its scores on them say nothing about new patients; --held-out leaves them out"
         )
     chosen = sorted(set(facts.get("patients_validated_on", ())).intersection(patients) - set(seen))
     if chosen and facts.get("keep") == "best":
         warnings.append(
             f"the weights of {name} were chosen by its scores on {len(chosen)} of these {len(patients)} patients "
-            f"({_named(chosen)}), which flatters it a little"
+            f"({named(chosen, _MOST_NAMED)}), which flatters it a little"
         )
     return warnings
-
-
-def _named(patients: Sequence[str]) -> str:
-    more = f" and {len(patients) - _MOST_NAMED} more" if len(patients) > _MOST_NAMED else ""
-    return ", ".join(patients[:_MOST_NAMED]) + more
 
 
 def held_out_cases(

@@ -14,12 +14,21 @@ from CardiacSegLib.evaluation.animation import ANIMATION, write_animation
 from CardiacSegLib.evaluation.case_pictures import DIFFERENCES, case_picture, legend_picture
 from CardiacSegLib.evaluation.results import EvaluatedCase, Evaluation
 from CardiacSegLib.evaluation.tables import StructureRow
-from CardiacSegLib.evaluation.wording import MEAN, MEASURES, NOTHING, Metric, counted, interval, number, with_mean
+from CardiacSegLib.evaluation.wording import (
+    HEADLINES,
+    MEAN,
+    MEASURES,
+    NOTHING,
+    Metric,
+    counted,
+    interval,
+    number,
+    with_mean,
+)
 from CardiacSegLib.inference.provenance import Provenance
 from CardiacSegLib.pages import picture_uri
 
-#: Measures at the top of the page, and those that get a plot, two in a line.
-_HEADLINES = ("LVEF", "RVEF", "LVEDV", "RVEDV")
+#: Measures that get a plot, two in a line.
 _PLOTTED = ("LVEDV", "RVEDV", "LVESV", "RVESV", "LVEF", "RVEF", "LVM")
 #: Fewer patients than this make no distribution and no plot of agreement.
 _ENOUGH = 3
@@ -95,7 +104,7 @@ def _cards(summary: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[Ca
         if entry.get("count"):
             median = f"median {number(entry['median'], metric.digits)}"
             cards.append(Card(f"Mean {metric.title}", number(entry["mean"], metric.digits), metric.unit, median))
-    for measure in _HEADLINES:
+    for measure in HEADLINES:
         entry = summary["agreement"].get(measure)
         if entry:
             bias = f"bias {number(entry['bias'], 1, signed=True)} {entry['unit']}"
@@ -188,7 +197,7 @@ def _groups(evaluation: Evaluation, metrics: Mapping[str, Metric]) -> Iterator[d
         if len(table) < 2:
             continue
         agreement = evaluation.summary.get(f"agreement_by_{field}", {})
-        measures = [name for name in _HEADLINES if any(name in entry for entry in agreement.values())]
+        measures = [name for name in HEADLINES if any(name in entry for entry in agreement.values())]
         yield {
             "title": title,
             "figure": _group_figure(evaluation, list(table), field, metrics) if field else "",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.datasets.descriptions import read_json
 from CardiacSegLib.datasets.layouts import own_folds
 from CardiacSegLib.datasets.splits import PARTS, layout_parts, read_folds, read_part_lists
 from CardiacSegLib.errors import CardiacSegError
@@ -91,8 +91,8 @@ def _read_split(split: str) -> Mapping[str, Sequence[str]] | list[list[str]]:
 def _run_parts(path: Path) -> dict[str, list[str]]:
     """The parts that a training run keeps in its ``split.json``; {} where the file is another one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except (OSError, ValueError):
         return {}
     is_parts = isinstance(content, dict) and content and set(content) <= set(PARTS)
     return {part: list(map(str, patients)) for part, patients in content.items()} if is_parts else {}

@@ -10,12 +10,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from CardiacSegLib.anatomy import STRUCTURES, LabelConvention, labels_text, relabel
-from CardiacSegLib.datasets.cases import Case
+from CardiacSegLib.datasets.cases import SAME_PLACE, Case
 from CardiacSegLib.errors import CardiacSegError
+from CardiacSegLib.evaluation.wording import named
 from CardiacSegLib.images import IMAGE_EXTENSIONS, Image, extension_of, read_image, stem_of
 
-#: Image and labels may lie this far from each other, in millimeters: headers are rounded.
-_SAME_PLACE = 1e-2
 #: What programs add to the name of a case: CardiacSeg, then others.
 _ENDINGS = ("", "_labels", "_pred", "_prediction", "_seg", "_mask", "_gt")
 #: nnU-Net numbers the channels of an image and not its labels.
@@ -130,12 +129,11 @@ class FolderSource:
         """Raise CardiacSegError, naming them, where cases have no file, or one that could be of several."""
         missing = [case.name for case in cases if not self._candidates(case)]
         if missing:
-            more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
             example = next(case for case in cases if case.name == missing[0])
             names = " or ".join(f"{stem}.nii.gz" for stem in dict.fromkeys((example.name, _stem(example.image))))
             raise CardiacSegError(
                 f"{self._folder}: no labels for {len(missing)} of {len(cases)} cases "
-                f"({', '.join(missing[:_MOST_NAMED])}{more}); add them, as {names}, or name the part of the cases that "
+                f"({named(missing, _MOST_NAMED)}); add them, as {names}, or name the part of the cases that "
                 "is there by --part or --split"
             )
         self._check_unique(cases)
@@ -170,7 +168,7 @@ class FolderSource:
             raise CardiacSegError(
                 f"{path}: its shape {array.shape} is not that of its image, {image.array.shape}; resample it"
             )
-        if found.spacing_known and not np.allclose(found.affine, image.affine, rtol=0, atol=_SAME_PLACE):
+        if found.spacing_known and not np.allclose(found.affine, image.affine, rtol=0, atol=SAME_PLACE):
             self._elsewhere.append(path)
         numbers = self._named or case.convention
         try:

@@ -51,14 +51,15 @@ from typing import Any
 import numpy as np
 
 from CardiacSegLib import __version__
+from CardiacSegLib.datasets.descriptions import read_json
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.agreement import agreement
 from CardiacSegLib.evaluation.overlap import mean_iou, pixel_accuracy
 from CardiacSegLib.evaluation.roc import RocCurve
 from CardiacSegLib.evaluation.tables import METRICS, StructureRow, VolumeRow, cases_by_dice
+from CardiacSegLib.evaluation.wording import MEAN, markdown
 from CardiacSegLib.files import replacing
 
-MEAN = "mean"
 PHASES = ("ED", "ES")
 _EXTREMES = 5
 
@@ -206,7 +207,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         CardiacSegError: where there is none, or it is damaged.
     """
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = read_json(path)
         if not isinstance(summary, dict) or "scores" not in summary:
             raise ValueError("it has no scores")
     except (OSError, ValueError) as error:
@@ -228,7 +229,7 @@ def _dice_text(summary: Mapping[str, Any]) -> str:
         [phase, *(f"{scores[name]['dice']['mean']:.4f}" for name in names)]
         for phase, scores in sorted(summary["scores"].items(), key=lambda item: item[0] == "all")
     ]
-    return _markdown(["mean Dice", *names], rows)
+    return markdown(["mean Dice", *names], rows)
 
 
 def _metric_text(summary: Mapping[str, Any]) -> str:
@@ -242,7 +243,7 @@ def _metric_text(summary: Mapping[str, Any]) -> str:
         [titles[metric], *(_mean_sd(scores[name][metric], 2 if metric.endswith("_mm") else 4) for name in scores)]
         for metric in METRICS
     ]
-    return _markdown(["mean (SD)", *scores], rows)
+    return markdown(["mean (SD)", *scores], rows)
 
 
 def _mean_sd(found: Statistics, digits: int) -> str:
@@ -263,7 +264,7 @@ def _agreement_text(summary: Mapping[str, Any]) -> str:
         ]
         for measure, found in summary["agreement"].items()
     ]
-    return _markdown(["measure", "patients", "MAE", "bias", "limits of agreement", "r"], rows) if rows else ""
+    return markdown(["measure", "patients", "MAE", "bias", "limits of agreement", "r"], rows) if rows else ""
 
 
 def _goals_text(summary: Mapping[str, Any]) -> str:
@@ -277,9 +278,4 @@ def _goals_text(summary: Mapping[str, Any]) -> str:
         ]
         for found in summary.get("goals", [])
     ]
-    return _markdown(["goal", "limit", "found", ""], rows) if rows else ""
-
-
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown(["goal", "limit", "found", ""], rows) if rows else ""

@@ -12,6 +12,7 @@ from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.overlap import dice_scores
+from CardiacSegLib.evaluation.wording import markdown
 
 
 class Segmenter(Protocol):
@@ -81,6 +82,5 @@ def mean_dice(scores: Iterable[CaseScore]) -> dict[str, dict[str, float]]:
 def dice_table(table: Mapping[str, Mapping[str, float]]) -> str:
     """A table of :func:`mean_dice` in Markdown."""
     names = list(next(iter(table.values())))
-    lines = [f"| phase | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
-    lines += [f"| {phase} | {' | '.join(f'{row[name]:.4f}' for name in names)} |" for phase, row in table.items()]
-    return "\n".join(lines)
+    rows = [[phase, *(f"{row[name]:.4f}" for name in names)] for phase, row in table.items()]
+    return markdown(["phase", *names], rows)

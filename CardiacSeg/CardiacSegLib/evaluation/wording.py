@@ -1,9 +1,9 @@
-"""How pages about an evaluation name, write and define what they show."""
+"""How pages and tables about an evaluation name, write and define what they show."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from CardiacSegLib.anatomy import STRUCTURES
@@ -80,6 +80,9 @@ MEASURES: Mapping[str, str] = {
     "RVEF": "RV ejection fraction",
 }
 
+#: Those at the top of a page.
+HEADLINES = ("LVEF", "RVEF", "LVEDV", "RVEDV")
+
 PHASES: Mapping[str, str] = {"ED": "End-diastole", "ES": "End-systole"}
 
 EMPTY = (
@@ -147,3 +150,15 @@ def titled(structure: str) -> str:
 def with_mean(structures: list[str]) -> list[str]:
     """The structures and, where there are several, their mean: that of one would be itself."""
     return [*structures, MEAN] if len(structures) > 1 else structures
+
+
+def named(names: Sequence[str], most: int) -> str:
+    """The first of several names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

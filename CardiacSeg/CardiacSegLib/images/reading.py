@@ -45,7 +45,7 @@ def read_image(path: Path | str) -> Image:
 
 def _holds_dicom(path: Path) -> bool:
     """Whether that is a folder with DICOM files, or one such file, which no other format is called like."""
-    from CardiacSegLib.dicom.headers import files_in, is_dicom_file, is_dicomdir
+    from CardiacSegLib.dicom.folders import files_in, is_dicom_file, is_dicomdir
 
     if path.is_dir():
         return any(is_dicom_file(file) for file in files_in(path))

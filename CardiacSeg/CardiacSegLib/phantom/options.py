@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from CardiacSegLib.clinical.volumes import MYOCARDIAL_DENSITY
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.phantom.orientation import find_orientation
-
-#: Density of myocardium in g/mL, the usual value in cardiac MR (Schulz-Menger et al., J Cardiovasc Magn Reson 2020).
-MYOCARDIAL_DENSITY = 1.05
 
 # A heart of usual size; in others the lengths are in proportion.
 _USUAL_VOLUME = 235.0  # mL, within the epicardium at end-diastole

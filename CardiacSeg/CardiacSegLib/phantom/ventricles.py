@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from CardiacSegLib.anatomy import CANONICAL
+from CardiacSegLib.clinical.volumes import MYOCARDIAL_DENSITY
 from CardiacSegLib.phantom.grid import Grid
 from CardiacSegLib.phantom.heartbeat import contraction
-from CardiacSegLib.phantom.options import MYOCARDIAL_DENSITY, PhantomOptions
+from CardiacSegLib.phantom.options import PhantomOptions
 
 # The left ventricle's radius falls from base to apex as sqrt(1 - height^_LV_TAPER); its square integrates to _LV_FILL
 # times the cylinder. The right ventricle's depth falls as 1 - height^_RV_TAPER.
