@@ -238,7 +238,7 @@ class CardiacSegLogic(ScriptedLoadableModuleLogic):
                 sequence browser shows, and the browser has a sequence with all of them.
             model: name or folder of the bundle.
             device: auto, cuda, mps or cpu.
-            turns: over how many turned copies of the image to average, 1 or 8; what the model says where None.
+            turns: over how many turned copies of the image to average: 1, 2, 4 or 8; what the model says where None.
             cleanUp: whether only the largest part of each structure is kept.
             doubt: whether to ask how sure the model is, too; CardiacSegLib.mrml.doubt tells what it said.
             show3D: whether to make surfaces for the 3D view.

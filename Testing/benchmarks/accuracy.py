@@ -19,6 +19,7 @@ from CardiacSegLib.bundles import find_bundle
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.evaluation.validation import dice_table, mean_dice, score_cases
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 
 
 def turns(array: np.ndarray, affine: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -60,7 +61,7 @@ def score_turns(segmenter: Segmenter, cases: list[Case]) -> dict[tuple[str, str]
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--copies", type=int, default=0, metavar="N", help="segment the copies of N volumes")
-    parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
+    parser.add_argument("--turns", type=int, choices=TURNS, help="copies that the model averages, if not its default")
     parser.add_argument("--spacing", type=float, metavar="MM", help="at which it labels, if not its own")
     options = parser.parse_args()
     bundle = find_bundle(options.model)

@@ -20,6 +20,7 @@ from speed import Cold, cold  # beside this file
 
 from CardiacSegLib.images import Image, read_image, write_image, write_labels
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 from CardiacSegLib.phantom import PhantomOptions, make_phantom
 
 SIZE, SLICES, PHASES = 256, 12, 20
@@ -90,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="short-axis-cine")
     parser.add_argument("--cold", type=int, default=PHASES, help="phases that get a process each (default: all)")
-    parser.add_argument("--turns", type=int, nargs="+", choices=(1, 8), help="default: the model's, then 1")
+    parser.add_argument("--turns", type=int, nargs="+", choices=TURNS, help="default: the model's, then 1")
     parser.add_argument("--repeats", type=int, default=3, help="of the warm runs (default: %(default)s)")
     options = parser.parse_args()
     print(f"{PHASES} phases of {SLICES} slices of {SIZE} x {SIZE}, seconds a phase\n")

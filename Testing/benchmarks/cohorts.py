@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 from CardiacSegLib.bundles import DEFAULT_MODEL
+from CardiacSegLib.inference.turning import TURNS
 
 #: Different phantoms; more of them would take longer to make than to segment.
 _PHANTOMS = 10
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2, help="of each study")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--turns", type=int, choices=(1, 8), default=0)
+    parser.add_argument("--turns", type=int, choices=TURNS, default=0)
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:

@@ -4,7 +4,7 @@
     python Testing/benchmarks/doubt.py --dataset ACDC/training --write
 
 The cases are those that the model was validated on; none of their patients was trained on. The doubt is that of the
-mean over the eight turned copies, or over the members of an ensemble. The line that takes the expected Dice to the
+mean over the turned copies, or over the members of an ensemble. The line that takes the expected Dice to the
 true one is fitted on all patients but the one whose Dice it tells, in turn; with ``--write`` the line over all of them
 goes into the model's metadata, where ``cardiacseg segment --doubt`` finds it.
 
@@ -30,6 +30,7 @@ from CardiacSegLib.files import write_json
 from CardiacSegLib.geometry import SliceView
 from CardiacSegLib.inference.doubt import calibrate, calibrated, doubt_of, overlap_of
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 
 #: The share of the slices that is looked at, and of those that should be found.
 SHARE = 0.1
@@ -121,7 +122,7 @@ def write_line(folder: Path, found: Sequence[Doubted], names: Sequence[str]) -> 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--turns", type=int, choices=(1, 8), default=8, help="copies whose mean is doubted")
+    parser.add_argument("--turns", type=int, choices=TURNS, help="copies whose mean is doubted, if not the model's")
     parser.add_argument("--cases", type=int, default=0, metavar="N", help="only so many cases, spread over all")
     parser.add_argument("--write", action="store_true", help="put the line of all patients into the model's metadata")
     options = parser.parse_args()

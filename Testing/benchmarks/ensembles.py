@@ -38,6 +38,7 @@ from CardiacSegLib.evaluation.wording import markdown
 from CardiacSegLib.files import replacing
 from CardiacSegLib.inference.provenance import name_of_model
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 from CardiacSegLib.training.crossvalidation import cross_validate
 from CardiacSegLib.training.ensembles import METHODS, EnsembleConfig, make_ensemble
 from CardiacSegLib.training.recipes import find_recipe
@@ -168,7 +169,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=3, help="that each seed is cross-validated on (default: 3)")
     parser.add_argument("--fold", type=int, default=0, help="of the data set's own division, held out (default: 0)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that each averages (default: as the models)")
+    parser.add_argument("--turns", type=int, choices=TURNS, help="copies that each averages (default: as the models)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--cases", type=int, default=0, metavar="N", help="score only so many cases")
     return parser.parse_args()

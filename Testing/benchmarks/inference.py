@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="short-axis-cine", help="name, or folder of a bundle")
     parser.add_argument("--cores", type=int, default=2, help="that every process may use (default: %(default)s)")
-    parser.add_argument("--turns", type=int, choices=(1, 8), help="what the model says where left out")
+    parser.add_argument("--turns", type=int, choices=(1, 2, 4, 8), help="what the model says where left out")
     parser.add_argument("--nnunet-python", type=Path, help="the interpreter of an environment with nnunetv2")
     parser.add_argument("--nnunet-folds", type=int, default=5, help="of the ensemble (default: %(default)s)")
     parser.add_argument("--dataset", type=Path, help="ACDC's training patients, for the agreement")

@@ -17,6 +17,7 @@ from validated import mean_dice_of, parser_of, spread_out, validation_cases  # b
 from CardiacSegLib.bundles import find_bundle
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 
 #: From an image (I, J, K) with values about 0 to 1 to another one.
 Change = Callable[[np.ndarray, np.random.RandomState], np.ndarray]
@@ -83,7 +84,7 @@ def score(segmenter: Segmenter, cases: list[Case]) -> dict[str, list[float]]:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--cases", type=int, default=0, metavar="N", help="only N of them, evenly chosen")
-    parser.add_argument("--turns", type=int, choices=(1, 8), help="copies that the model averages, if not its default")
+    parser.add_argument("--turns", type=int, choices=TURNS, help="copies that the model averages, if not its default")
     options = parser.parse_args()
     bundle = find_bundle(options.model)
     cases = spread_out(validation_cases(options.dataset, bundle), options.cases)

@@ -24,6 +24,7 @@ from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.datasets.sunnybrook import find_cases
 from CardiacSegLib.images import Image, read_dicom_cine
 from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--turns", type=int, choices=(1, 8))
+    parser.add_argument("--turns", type=int, choices=TURNS)
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, options.device, options.turns)
     rows: list[Row] = []

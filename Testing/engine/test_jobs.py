@@ -453,7 +453,7 @@ class TestWhyThereIsNoDoubt:
         assert no_doubt_text(a_bundle, 8) == ""
         by_itself = replace(a_bundle, turns=8)
         assert no_doubt_text(by_itself) == ""
-        assert no_doubt_text(by_itself, 1).endswith("choose eight turned copies under Accuracy")
+        assert no_doubt_text(by_itself, 1).endswith("choose turned copies under Accuracy")
 
     def test_is_not_told_of_an_ensemble(self, a_bundle):
         assert no_doubt_text(replace(a_bundle, network={"members": [{}, {}]}), 1) == ""
@@ -465,5 +465,5 @@ def test_the_engine_has_the_options_that_the_worker_passes_on(a_segmenter, a_pha
     assert np.count_nonzero(raw != labels) > 0
     assert a_segmenter.with_options(8, cleanup=True).turns == 8
     assert (a_segmenter.turns, a_segmenter.cleanup) == (1, True)
-    with pytest.raises(CardiacSegError, match="turns is 3; choose one of 1, 8"):
+    with pytest.raises(CardiacSegError, match="turns is 3; choose one of 1, 2, 4, 8"):
         a_segmenter.with_options(3)

@@ -314,19 +314,30 @@ def test_bfloat16_gives_nearly_the_labels_of_float32(a_bundle, a_phantom_image: 
     assert np.mean(labels[0] != labels[1]) < 0.05
 
 
-def test_the_mean_over_all_turns_does_not_depend_on_how_the_image_is_turned(a_bundle: Bundle) -> None:
+@pytest.mark.parametrize(("turns", "flipped"), [(4, False), (8, False), (8, True)])
+def test_the_mean_over_all_turns_does_not_depend_on_how_the_image_is_turned(a_bundle: Bundle, turns, flipped) -> None:
     parts = (in_float32(a_bundle.load_network()), a_bundle.grid, a_bundle.convention)
-    all_turns, single = Segmenter(*parts, turns=8), Segmenter(*parts)
+    all_turns, single = Segmenter(*parts, turns=turns), Segmenter(*parts)
     slices = np.random.default_rng(5).normal(size=(3, 32, 24)).astype(np.float32)
-    turned = np.ascontiguousarray(np.rot90(slices, axes=(1, 2))[:, :, ::-1])
+    step = -1 if flipped else 1
+    turned = np.ascontiguousarray(np.rot90(slices, axes=(1, 2))[:, :, ::step])
 
     def back(probabilities: np.ndarray) -> np.ndarray:
-        return np.rot90(probabilities[..., ::-1], -1, axes=(2, 3))
+        return np.rot90(probabilities[..., ::step], -1, axes=(2, 3))
 
     np.testing.assert_allclose(back(all_turns.probabilities(turned)), all_turns.probabilities(slices), atol=1e-5)
     assert np.abs(back(single.probabilities(turned)) - single.probabilities(slices)).max() > 1e-3
 
 
+def test_two_turns_are_the_image_and_a_quarter_turn_of_it(a_bundle: Bundle) -> None:
+    parts = (in_float32(a_bundle.load_network()), a_bundle.grid, a_bundle.convention)
+    both, single = Segmenter(*parts, turns=2), Segmenter(*parts)
+    slices = np.random.default_rng(5).normal(size=(3, 32, 24)).astype(np.float32)
+    turned = single.probabilities(np.ascontiguousarray(np.rot90(slices, axes=(1, 2))))
+    expected = (single.probabilities(slices) + np.rot90(turned, -1, axes=(2, 3))) / 2
+    np.testing.assert_allclose(both.probabilities(slices), expected, atol=1e-5)
+
+
 def test_other_numbers_of_turns_are_refused(a_bundle: Bundle) -> None:
-    with pytest.raises(CardiacSegError, match="turns is 3; choose one of 1, 8"):
+    with pytest.raises(CardiacSegError, match="turns is 3; choose one of 1, 2, 4, 8"):
         Segmenter(in_float32(a_bundle.load_network()), a_bundle.grid, a_bundle.convention, turns=3)

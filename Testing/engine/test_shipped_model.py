@@ -74,7 +74,7 @@ def test_the_card_is_made_from_the_metadata(folder: Path) -> None:
     ("changes", "expected"),
     [
         ({"turns": 1}, "It looks at each image once"),
-        ({"turns": 8}, "averaged over 8 turned and flipped copies"),
+        ({"turns": 8}, "averaged over 8 turned copies of an image (`--turns 8`)"),
         ({"averaged": False, "keep": "last"}, "Kept: the weights at the end."),
         ({"averaged": True, "keep": "best"}, "Kept: the moving average of the weights where it did best"),
         ({"neighbors": 0}, "and sees no other slice"),

@@ -241,7 +241,7 @@ class TestAConfiguration:
             ("augmentation", "all"),
             ("structures", ("LV", "EYE")),
             ("keep", "both"),
-            ("turns", 4),
+            ("turns", 3),
             ("folds", 1),
             ("fractions", (0.5, 0.5)),
             ("fractions", (0.5, 0.2, 0.2)),

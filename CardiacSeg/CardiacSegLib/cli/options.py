@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.anatomy import LabelConvention, parse_labels
 from CardiacSegLib.bundles import DEFAULT_MODEL
+from CardiacSegLib.inference.turning import TURNS
 
 if TYPE_CHECKING:
     from CardiacSegLib.datasets.cases import Case
@@ -29,8 +30,8 @@ def add_device_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--turns",
         type=int,
-        choices=(1, 8),
-        help="turned and flipped copies to average: 1 is faster, 8 more accurate (default: what the model says)",
+        choices=TURNS,
+        help="copies to average: 1 is fastest, 2 adds a quarter turn, 4 all of them, 8 flips (default: the model's)",
     )
 
 

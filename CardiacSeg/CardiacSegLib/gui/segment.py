@@ -57,7 +57,13 @@ class SegmentSection(Section):
             markAsWarning(label)
         self.ui.progressBar.visible = False
         self.listModels()
-        turns = [(_("As the model says"), 0), (_("Fast: a single pass"), 1), (_("Accurate: eight turned copies"), 8)]
+        turns = [
+            (_("As the model says"), 0),
+            (_("Fast: a single pass"), 1),
+            (_("Balanced: with a quarter turn"), 2),
+            (_("Accurate: all four quarter turns"), 4),
+            (_("Thorough: flipped copies as well"), 8),
+        ]
         fillComboBox(self.ui.turnsComboBox, turns)
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChanged)
         self.ui.turnsComboBox.connect("currentIndexChanged(int)", self.onTurnsChanged)

@@ -20,14 +20,12 @@ from CardiacSegLib.inference.combining import Rule, load_rule
 from CardiacSegLib.inference.model_grid import ModelGrid, Stack, phases_of
 from CardiacSegLib.inference.provenance import Provenance, provenance_of, turns_in_words
 from CardiacSegLib.inference.runtime import Runtime, load_runtime
-from CardiacSegLib.inference.turning import mean_over_copies
+from CardiacSegLib.inference.turning import TURNS, mean_over_copies
 
 #: Where background is likelier than this on the model's grid, no interpolated pixel is anything else.
 _SURE = 0.501
 #: A field of view wider than this is a wrong spacing in the header, and would fill the memory.
 _WIDEST_FIELD = 4000.0
-#: A single pass, or the mean over all eight turned and flipped copies of an image.
-TURNS = (1, 8)
 
 
 class Prediction(NamedTuple):
@@ -50,8 +48,8 @@ class Segmenter:
         grid: what the network sees.
         convention: which number in the result means which structure.
         structures: the same structures, in the order of their numbers.
-        turns: over how many turned and flipped copies of an image the probabilities are averaged: 1, or all 8 (see
-            :mod:`CardiacSegLib.inference.turning`).
+        turns: over how many turned and flipped copies of an image the probabilities are averaged, one of
+            :data:`CardiacSegLib.inference.turning.TURNS`.
         cleanup: whether each structure is left in one piece and without holes.
     """
 
@@ -110,7 +108,7 @@ class Segmenter:
             turns, cleanup: see the attributes; the present turns where None.
 
         Raises:
-            CardiacSegError: for turns that are not one of :data:`TURNS`.
+            CardiacSegError: for turns that are not one of :data:`~CardiacSegLib.inference.turning.TURNS`.
         """
         other = copy.copy(self)
         other.turns = self.turns if turns is None else turns
@@ -219,7 +217,7 @@ class Segmenter:
         """Class probabilities (N, C, H, W) of a batch (N, channels, H, W), the mean over its turned copies."""
         if self.turns == 1:
             return self._runtime.probabilities(batch)
-        return mean_over_copies(self._runtime.probabilities, batch)
+        return mean_over_copies(self._runtime.probabilities, batch, self.turns)
 
 
 def _check_turns(turns: int) -> None:

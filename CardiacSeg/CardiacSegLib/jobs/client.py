@@ -120,7 +120,7 @@ class WorkerClient:
             affine: (4, 4), voxel indices to RAS millimeters.
             model: name or folder of the bundle; that of the client where None.
             device: that of the client where None.
-            turns: over how many turned copies of the image to average, 1 or 8; what the model says where None.
+            turns: over how many turned copies of the image to average: 1, 2, 4 or 8; what the model says where None.
             cleanup: whether to keep one piece of each structure and to fill its holes.
             doubt: whether to ask, too, how sure the model is; see :meth:`doubt`.
 

@@ -29,9 +29,9 @@ def no_doubt_text(bundle: Bundle, turns: int | None = None) -> str:
     """
     if len(bundle.network.get("members", ())) > 1 or (turns or bundle.turns) > 1:
         return ""
-    remedy = "choose eight turned copies under Accuracy"
+    remedy = "choose turned copies under Accuracy"
     if bundle.turns == 1:
-        remedy = "choose an ensemble, or eight turned copies under Accuracy if it has seen turned images"
+        remedy = "choose an ensemble, or turned copies under Accuracy if it has seen turned images"
     return f"{bundle.name} gives a single answer, with no other to compare it with; {remedy}"
 
 

@@ -126,7 +126,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
 def _network(facts: Mapping[str, Any], spacing: float) -> str:
     """What the network is, what it sees, and which of the weights that it went through became the model."""
     neighbors = f"{facts['neighbors']} neighbor(s) on either side" if facts["neighbors"] else "no other slice"
-    turns = "Its probabilities are averaged over {turns} turned and flipped copies of an image (`--turns`)."
+    turns = "Its probabilities are averaged over {turns} turned copies of an image (`--turns {turns}`)."
     once = "It looks at each image once, without turned copies (`--turns 1`)."
     weights = "the moving average of the weights" if facts["averaged"] else "the weights"
     return (

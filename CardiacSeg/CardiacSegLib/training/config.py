@@ -16,6 +16,7 @@ from typing import Any
 from CardiacSegLib.anatomy import STRUCTURES
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.files import write_json
+from CardiacSegLib.inference.turning import TURNS
 from CardiacSegLib.jobs.privacy import without_home
 from CardiacSegLib.networks import DOWNLOAD, NETWORKS
 from CardiacSegLib.training.choices import (
@@ -96,7 +97,7 @@ class TrainingConfig:
     oversampling: float = option(0.0, "share of each batch drawn so that rare structures are seen as often as others")
 
     neighbors: int = option(1, "slices on either side that the network sees beside the one that it labels")
-    turns: int = option(1, "turned and flipped copies of an image that the model averages", None, (1, 8))
+    turns: int = option(1, "turned and flipped copies of an image that the model averages", None, TURNS)
     spacing: float = option(1.5, "in-plane spacing in millimeters at which the model is trained")
     inference_spacing: float = option(0.0, "that at which it labels once it is trained; 0 for the same")
     crop: int = option(128, "height and width of a training crop in pixels of the model")

@@ -129,9 +129,7 @@ def _how(facts: Mapping[str, Any], combine: Mapping[str, Any]) -> str:
         patch = f" and their mean over {width} x {width} pixels" if width > 1 else ""
         text += _LEARNED.format(patch=patch, seed=facts["seed"], patients=len(facts["learned_from"]))
     if facts["turns"] > 1:
-        text += (
-            f" Each member's probabilities are averaged over {facts['turns']} turned and flipped copies of an image."
-        )
+        text += f" Each member's probabilities are averaged over {facts['turns']} turned copies of an image."
     return text
 
 

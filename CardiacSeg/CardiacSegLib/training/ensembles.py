@@ -16,7 +16,8 @@ from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.inference.combining import LEARNED, TREES
 from CardiacSegLib.inference.model_grid import ModelGrid
 from CardiacSegLib.inference.provenance import name_of_model
-from CardiacSegLib.inference.segmenter import TURNS, Segmenter
+from CardiacSegLib.inference.segmenter import Segmenter
+from CardiacSegLib.inference.turning import TURNS
 from CardiacSegLib.jobs.events import Listener
 from CardiacSegLib.models.facts import model_facts
 from CardiacSegLib.networks import ENSEMBLE, build_network
