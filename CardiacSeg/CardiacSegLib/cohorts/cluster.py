@@ -19,6 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, as_completed, get_worker
+from distributed.comm import CommClosedError
 
 from CardiacSegLib import __version__
 from CardiacSegLib.bundles import Bundle
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from CardiacSegLib.inference.segmenter import Segmenter
 
 _SECONDS_TO_CONNECT = 20
+_LOST = "the connection to the scheduler was lost; start the batch again, it goes on from here"
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ def process_on_cluster(
     """
     with _client(address) as client:
         plugin = _send_model(client, bundle)
-        yield from _outcomes(client, studies, ClusterJob(job, device, turns, __version__, plugin))
+        try:
+            yield from _outcomes(client, studies, ClusterJob(job, device, turns, __version__, plugin))
+        except CommClosedError as error:
+            raise CardiacSegError(_LOST) from error
 
 
 def _outcomes(client: Client, studies: Sequence[CohortStudy], job: ClusterJob) -> Iterator[Outcome]:
@@ -84,7 +89,7 @@ def _outcome(future: Future, study: CohortStudy, job: Job) -> Outcome:
     if future.status == "finished":
         return future.result()
     if future.status == "cancelled":
-        raise CardiacSegError("the connection to the scheduler was lost; start the batch again, it goes on from here")
+        raise CardiacSegError(_LOST)
     error = future.exception()
     if isinstance(error, KilledWorker):
         reason = "every worker that tried it died; if it is large, give the workers more memory"
