@@ -31,6 +31,7 @@ from listening import Listener
 from waiting import wait_until
 
 FOLDS = 2
+CARD_PROGRAM = Path(__file__).parents[1] / "benchmarks" / "card.py"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,22 @@ class TestACrossValidation:
         assert (finished / "report.html").stat().st_size > 10_000
         assert (summary["model_card"]["name"], summary["model_card"]["folds"]) == ("small", FOLDS)
         assert str(finished) not in (finished / "summary.json").read_text(encoding="utf-8")
+
+    def test_can_be_told_in_the_card_of_a_model(self, finished, summary, tmp_path):
+        """``benchmarks/card.py``, run twice: the chapter stands there once."""
+        model = shutil.copytree(finished / "fold0" / "bundle", tmp_path / "model")
+        command = [sys.executable, str(CARD_PROGRAM), "--model", str(model), "--crossvalidation", str(finished)]
+        for _ in range(2):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        card = Bundle.read(model).card.read_text(encoding="utf-8")
+        assert card.count("## Cross-validation\n") == 1
+        for phase in ("ED", "ES", "all"):
+            dice = {name: found["dice"]["mean"] for name, found in summary["scores"][phase].items()}
+            numbers = " | ".join(f"{dice[name]:.4f}" for name in ("LV", "MYO", "RV", "mean"))
+            assert f"| {phase} | 4 | {numbers} |" in card
+        assert "| fold 1 | 2 |" in card
+        assert "8 images" in card
+        assert "cardiacseg crossvalidate" in card
 
     def test_goes_forward_only_and_says_where_it_is(self, finished):
         events, _ = read_events(finished / "printed.jsonl")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from CardiacSegLib.cli.options import add_model_options
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.clinical.body import BSA_FORMULAS
-from CardiacSegLib.cohorts.batch import BatchOptions, BatchSummary, run_batch
-from CardiacSegLib.cohorts.finding import find_studies
+
+if TYPE_CHECKING:
+    from CardiacSegLib.cohorts.batch import BatchSummary
 
 #: Of the studies that failed so many are told; the table has all.
 _MOST_TOLD = 10
@@ -52,6 +53,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
+    # not above: every command would wait for the readers of all layouts
+    from CardiacSegLib.cohorts.batch import BatchOptions, run_batch
+    from CardiacSegLib.cohorts.finding import find_studies
+
     report.stage("find", f"looking for studies in {options.source}")
     cohort = find_studies(options.source, options.bsa)
     for note in cohort.notes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from CardiacSegLib.anatomy import LabelConvention
 from CardiacSegLib.evaluation.validation import dice_table
+from CardiacSegLib.evaluation.wording import markdown
 
 #: How the card of every model begins.
 HEAD = """# {name}
@@ -46,7 +47,7 @@ Mean Dice on the {validated} patients that it was not trained on{fold}, on the i
 To see it again:
 
     {command}
-
+{findings}
 ## Network and training
 
 {network}
@@ -98,7 +99,11 @@ _PAPILLARY = "Papillary muscles and trabeculae belong to the blood pool, as in i
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
-    """The card in Markdown, from a bundle's metadata; every figure in it stands there."""
+    """The card in Markdown, from a bundle's metadata; every figure in it stands there.
+
+    What was measured of a model later stands under ``findings``, a chapter each: ``title`` and, where it has them,
+    ``text``, ``columns`` and ``rows`` of a table, and the ``command`` that shows it again.
+    """
     ours = metadata["cardiacseg"]
     facts = ours["training"]
     data, license_ = _PUBLIC_DATA.get(facts["layout"], _LOCAL_DATA)
@@ -118,6 +123,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         fold=f" (fold {facts['fold']})" if "--split" in facts["command"] else "",
         table=dice_table(facts["validation_dice"]),
         command=f"python Testing/benchmarks/accuracy.py --dataset DATA --model {metadata['name']}",
+        findings=_findings(ours.get("findings", [])),
         training="\n\n".join(_training(facts, "RUN")),
         sha256=ours["sha256"],
     )
@@ -136,6 +142,22 @@ def _network(facts: Mapping[str, Any], spacing: float) -> str:
         f"Kept: {weights} {'where it did best in validation' if facts['keep'] == 'best' else 'at the end'}. "
         f"Trained on {facts['machine']} by"
     )
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
+    """What was measured of the model once it was trained, a chapter each."""
+    return "".join("\n" + "\n\n".join(_finding(finding)) + "\n" for finding in findings)
+
+
+def _finding(finding: Mapping[str, Any]) -> list[str]:
+    parts = [f"## {finding['title']}"]
+    if finding.get("text"):
+        parts.append(wrapped(finding["text"]))
+    if finding.get("rows"):
+        parts.append(markdown(finding["columns"], finding["rows"]))
+    if finding.get("command"):
+        parts.append(f"    {wrapped_command(finding['command'])}")
+    return parts
 
 
 def labels_line(convention: LabelConvention) -> str:

@@ -1,0 +1,111 @@
+"""Put what was measured of a model into its metadata and its card, a chapter each.
+
+    cardiacseg evaluate --dataset ACDC/training --model short-axis-cine --split acdc --fold 0 --output EVALUATION
+    cardiacseg crossvalidate --dataset ACDC/training --split acdc.json --recipe short-axis-cine --output FOLDS
+    python Testing/benchmarks/card.py --evaluation EVALUATION --crossvalidation FOLDS --tried TRIED.json
+
+A chapter that is there already is replaced. Pictures of the cases that went worst stand in the report of an evaluation,
+and in no card, as they show patients. ``TRIED.json`` lists what was tried, ``{"what", "gave", "command"}``
+each; a command stands for those after it that have none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from CardiacSegLib.bundles import CARD, DEFAULT_MODEL, METADATA, find_bundle, read_metadata
+from CardiacSegLib.datasets.descriptions import read_json
+from CardiacSegLib.evaluation.summary import read_summary
+from CardiacSegLib.evaluation.wording import MEAN, counted, number
+from CardiacSegLib.files import replacing, write_json
+from CardiacSegLib.training.card import model_card
+
+EVALUATION, CROSS_VALIDATION, TRIED = "By group of patients", "Cross-validation", "What was tried"
+#: What people read first of a heart, with its digits.
+_AGREEMENT = ("LVEF", "RVEF", "LVEDV", "LVM")
+
+
+def evaluation_chapter(summary: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """Mean Dice by phase, group and fold, agreement of the measures, and the cases that went worst."""
+    names = [*summary["structures"], MEAN]
+    phases = sorted(summary["scores"].items(), key=lambda item: item[0] == "all")
+    folds = [(f"fold {fold}", scores) for fold, scores in summary["folds"].items()]
+    rows = [
+        [part, str(scores[MEAN]["dice"]["count"]), *(f"{scores[name]['dice']['mean']:.4f}" for name in names)]
+        for part, scores in [*phases, *summary["groups"].items(), *folds]
+    ]
+    return {
+        "title": title,
+        "text": " ".join([_of_whom(summary), _agreement(summary), _distance(summary), _worst(summary)]),
+        "columns": ["mean Dice", "patients", *names],
+        "rows": rows,
+        "command": summary["command"],
+    }
+
+
+def _of_whom(summary: Mapping[str, Any]) -> str:
+    patients = f"{counted(summary['patients'], 'patient')}, {counted(summary['cases'], 'image')}"
+    return f"{patients}, each labeled by a model that was not trained on the patient."
+
+
+def _agreement(summary: Mapping[str, Any]) -> str:
+    found = {measure: summary["agreement"][measure] for measure in _AGREEMENT if measure in summary["agreement"]}
+    told = [
+        f"{measure} {number(one['mae'], 2)} {one['unit']} (bias {number(one['bias'], 2, signed=True)})"
+        for measure, one in found.items()
+    ]
+    return f"Mean absolute error: {', '.join(told)}." if told else ""
+
+
+def _distance(summary: Mapping[str, Any]) -> str:
+    return f"Mean HD95 {number(summary['scores']['all'][MEAN]['hd95_mm']['mean'], 2)} {summary['length_unit']}."
+
+
+def _worst(summary: Mapping[str, Any]) -> str:
+    return f"Worst: {', '.join(summary['worst'])}; the report of the command below shows them."
+
+
+def tried_chapter(tried: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What was tried and what it gave, each with the command that shows it."""
+    rows, command = [], ""
+    for one in tried:
+        command = one.get("command") or command
+        rows.append([one["what"], one["gave"], f"`{command}`"])
+    return {"title": TRIED, "columns": ["what", "mean Dice", "command"], "rows": rows}
+
+
+def record(folder: Path, chapters: Sequence[Mapping[str, Any]]) -> None:
+    """Put chapters into a model's metadata, each in the place of one with its title, and write the card anew."""
+    metadata = read_metadata(folder)
+    findings = {chapter["title"]: chapter for chapter in metadata["cardiacseg"].get("findings", [])}
+    findings |= {chapter["title"]: dict(chapter) for chapter in chapters}
+    metadata["cardiacseg"]["findings"] = list(findings.values())
+    write_json(folder / METADATA, metadata)
+    with replacing(folder / CARD) as card:
+        card.write_text(model_card(metadata), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder of a bundle (default: %(default)s)")
+    parser.add_argument("--evaluation", type=Path, help="folder of 'cardiacseg evaluate' on its validation patients")
+    parser.add_argument("--crossvalidation", type=Path, help="folder of 'cardiacseg crossvalidate' by its recipe")
+    parser.add_argument("--tried", type=Path, help="JSON file with what was tried")
+    options = parser.parse_args()
+    chapters = [
+        evaluation_chapter(read_summary(folder / "summary.json"), title)
+        for folder, title in ((options.evaluation, EVALUATION), (options.crossvalidation, CROSS_VALIDATION))
+        if folder is not None
+    ]
+    if options.tried is not None:
+        chapters.append(tried_chapter(read_json(options.tried)))
+    folder = find_bundle(options.model).folder
+    record(folder, chapters)
+    print((folder / CARD).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
