@@ -22,14 +22,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from CardiacSegLib.bundles import CARD, Bundle, find_bundle
+from CardiacSegLib.bundles import CARD, Bundle, find_bundle, training_facts
 from CardiacSegLib.cli.report import Report
 from CardiacSegLib.datasets import layouts
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.splits import layout_parts, make_folds, read_folds, write_folds
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.comparison import compare
-from CardiacSegLib.evaluation.provenance import card_facts, held_out_cases, seen_warnings, training_facts
+from CardiacSegLib.evaluation.provenance import card_facts, held_out_cases, seen_warnings
 from CardiacSegLib.evaluation.sources import ModelSource
 from CardiacSegLib.evaluation.study import About, evaluate_cases
 from CardiacSegLib.evaluation.summary import read_summary

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from CardiacSegLib.bundles import read_training_facts
+from CardiacSegLib.bundles import Bundle, training_facts
 from CardiacSegLib.files import replacing
 from CardiacSegLib.networks import NETWORKS
 from CardiacSegLib.resources import resource_folder
@@ -86,7 +86,7 @@ def result_of(system: System, dataset: str, run: Path) -> dict[str, Any]:
     finished = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if finished.returncode:
         return {"error": finished.stderr.strip().splitlines()[-1]}
-    facts = read_training_facts(run / "bundle")
+    facts = training_facts(Bundle.read(run / "bundle"))
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as stream:
         seconds = float(list(csv.DictReader(stream))[-1]["seconds"])
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from CardiacSegLib.anatomy import LabelConvention
-from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, read_training_facts
+from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, training_facts
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.layouts import find_cases
 from CardiacSegLib.evaluation.overlap import dice_scores
@@ -25,7 +25,7 @@ def parser_of(documentation: str) -> argparse.ArgumentParser:
 
 def validation_cases(dataset: Path, bundle: Bundle) -> list[Case]:
     """The cases of the patients that a model was validated on, with labels for all that it knows."""
-    facts = read_training_facts(bundle.folder)
+    facts = training_facts(bundle)
     held_out = set(facts["patients_validated_on"])
     cases = [case for case in find_cases(dataset) if case.patient in held_out]
     found = {case.patient for case in cases}

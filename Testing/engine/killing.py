@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from CardiacSegLib.bundles import WEIGHTS, Bundle, read_training_facts, sha256
+from CardiacSegLib.bundles import WEIGHTS, Bundle, sha256, training_facts
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.jobs.events import read_events
 from CardiacSegLib.jobs.processes import engine_command, engine_environment, start_process
@@ -352,7 +352,7 @@ def check_run(folder: Path) -> None:
     Checkpoints(folder / "checkpoints").load()
     if (folder / "bundle").exists():
         check_bundle(folder / "bundle")
-        assert "validation_dice" in read_training_facts(folder / "bundle"), "the bundle was not scored"
+        assert "validation_dice" in training_facts(Bundle.read(folder / "bundle")), "the bundle was not scored"
         assert Bundle.read(folder / "bundle").card.is_file(), "the bundle has no card"
 
 

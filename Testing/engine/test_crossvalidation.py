@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from CardiacSegLib.bundles import Bundle, read_training_facts
+from CardiacSegLib.bundles import Bundle, training_facts
 from CardiacSegLib.cli import main
 from CardiacSegLib.datasets.layouts import find_cases
 from CardiacSegLib.evaluation.tables import read_metrics
@@ -92,7 +92,7 @@ class TestACrossValidation:
         seen = set()
         for fold in range(FOLDS):
             bundle = Bundle.read(finished / f"fold{fold}" / "bundle")
-            facts = read_training_facts(bundle.folder)
+            facts = training_facts(bundle)
             held_out = facts["patients_validated_on"]
             assert not set(held_out) & {*facts["patients_trained_on"], *seen}
             seen.update(held_out)
@@ -233,7 +233,7 @@ def test_a_split_file_makes_the_folds(a_config, tmp_path):
     (tmp_path / "split.json").write_text(json.dumps({"folds": [["patient001", "patient004"], ["patient002"]]}))
     config = replace(a_config, split=str(tmp_path / "split.json"))
     summary, _ = cross_validate(config, tmp_path / "out", Listener())
-    facts = read_training_facts(tmp_path / "out" / "fold0" / "bundle")
+    facts = training_facts(Bundle.read(tmp_path / "out" / "fold0" / "bundle"))
     assert facts["patients_validated_on"] == ["patient001", "patient004"]
     assert facts["patients_trained_on"] == ["patient002"]
     assert summary["patients"] == 3

@@ -12,10 +12,20 @@ import numpy as np
 import pytest
 
 from CardiacSegLib.anatomy import CANONICAL
-from CardiacSegLib.bundles import CARD, INFERENCE, METADATA, WEIGHTS, Bundle, read_metadata, sha256, write_bundle
+from CardiacSegLib.bundles import (
+    CARD,
+    INFERENCE,
+    METADATA,
+    WEIGHTS,
+    Bundle,
+    read_metadata,
+    sha256,
+    training_facts,
+    write_bundle,
+)
 from CardiacSegLib.cli import ensemble, main
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.provenance import seen_warnings, training_facts
+from CardiacSegLib.evaluation.provenance import seen_warnings
 from CardiacSegLib.images import Image, read_image
 from CardiacSegLib.inference.combining import TREES, Staple, Vote
 from CardiacSegLib.inference.model_grid import Stack

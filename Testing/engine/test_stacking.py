@@ -10,12 +10,11 @@ import pytest
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from CardiacSegLib.anatomy import CANONICAL
-from CardiacSegLib.bundles import Bundle, sha256
+from CardiacSegLib.bundles import Bundle, sha256, training_facts
 from CardiacSegLib.cli import main
 from CardiacSegLib.datasets.cases import read_case
 from CardiacSegLib.datasets.layouts import find_cases
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.provenance import training_facts
 from CardiacSegLib.inference.combining import TREES, Vote, features, load_rule
 from CardiacSegLib.inference.segmenter import Segmenter
 from CardiacSegLib.inference.trees import Trees

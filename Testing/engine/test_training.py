@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import asdict, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from CardiacSegLib.anatomy import CANONICAL
-from CardiacSegLib.bundles import METADATA, Bundle
+from CardiacSegLib.bundles import METADATA, Bundle, read_metadata
 from CardiacSegLib.cli import main
 from CardiacSegLib.datasets import acdc
 from CardiacSegLib.datasets.cases import Case
@@ -187,6 +188,14 @@ class TestARun:
         assert widened[:, [0, 2]].abs().max() < 1e-3
         with pytest.raises(CardiacSegError, match="give the network and filters that it was trained with"):
             train(replace(config, filters=(8, 16, 16)), tmp_path / "other", Listener())
+
+    def test_starts_from_no_model_that_hides_whom_it_was_trained_on(self, a_run, a_small_config, tmp_path):
+        silent = shutil.copytree(a_run[1].folder, tmp_path / "silent")
+        metadata = read_metadata(silent)
+        del metadata["cardiacseg"]["training"]
+        (silent / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
+        with pytest.raises(CardiacSegError, match="silent: does not say which patients it was trained on"):
+            train(replace(a_small_config, filters=(16, 32, 64, 64), start=str(silent)), tmp_path / "run", Listener())
 
     def test_is_what_the_command_starts(self, an_acdc_folder, tmp_path, capsys, monkeypatch):
         asked = []

@@ -16,9 +16,9 @@ from CardiacSegLib.bundles.bundle import (
     fill_network,
     read_checked,
     read_metadata,
-    read_training_facts,
     read_weights,
     sha256,
+    training_facts,
 )
 from CardiacSegLib.bundles.finding import DEFAULT_MODEL, find_bundle, list_models, own_model_folders
 from CardiacSegLib.bundles.writing import add_training_facts, note_onnx, write_bundle
@@ -40,8 +40,8 @@ __all__ = [
     "own_model_folders",
     "read_checked",
     "read_metadata",
-    "read_training_facts",
     "read_weights",
     "sha256",
+    "training_facts",
     "write_bundle",
 ]

@@ -151,9 +151,10 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return _read_json(folder / METADATA, folder)
 
 
-def read_training_facts(folder: Path) -> dict[str, Any]:
-    """Facts about the training of the bundle in a folder, as :func:`write_bundle` put them there."""
-    return read_metadata(folder)["cardiacseg"]["training"]
+def training_facts(bundle: Bundle) -> dict[str, Any]:
+    """What the metadata of a bundle says of its training; {} where it says nothing."""
+    facts = read_metadata(bundle.folder)["cardiacseg"].get("training")
+    return dict(facts) if isinstance(facts, Mapping) else {}
 
 
 def _read_json(path: Path, folder: Path) -> dict[str, Any]:

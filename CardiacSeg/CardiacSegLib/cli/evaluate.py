@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from CardiacSegLib.anatomy import STRUCTURES
-from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle
+from CardiacSegLib.bundles import DEFAULT_MODEL, Bundle, find_bundle, training_facts
 from CardiacSegLib.cli.options import (
     add_device_options,
     add_layout_options,
@@ -191,7 +191,7 @@ def _about(
     about = {"dataset": _name_of(options.dataset), "command": _command(options)}
     if candidate.bundle is None:
         return About(**about)
-    facts, patients = provenance.training_facts(candidate.bundle), {case.patient for case in cases}
+    facts, patients = training_facts(candidate.bundle), {case.patient for case in cases}
     return About(
         **about,
         card=provenance.card_facts(candidate.bundle),

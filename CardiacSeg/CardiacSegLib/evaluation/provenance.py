@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from CardiacSegLib.bundles import Bundle, read_metadata
+from CardiacSegLib.bundles import Bundle, training_facts
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.wording import named
 
 _MOST_NAMED = 20
-
-
-def training_facts(bundle: Bundle) -> dict[str, Any]:
-    """What the metadata of a bundle says of its training; {} where it says nothing."""
-    facts = read_metadata(bundle.folder)["cardiacseg"].get("training")
-    return dict(facts) if isinstance(facts, Mapping) else {}
 
 
 def card_facts(bundle: Bundle) -> dict[str, Any]:
@@ -48,7 +42,7 @@ def seen_patients(
     """The patients whom training has seen, by their names, sorted.
 
     Args:
-        facts: of :func:`training_facts`.
+        facts: of :func:`CardiacSegLib.bundles.training_facts`.
         patients: that a model is to be evaluated on.
         together: sets of patients that show the same person: one who was seen gives all away.
     """

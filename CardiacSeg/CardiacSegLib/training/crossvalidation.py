@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from CardiacSegLib.anatomy import LabelConvention
-from CardiacSegLib.bundles import CARD, RUN_BUNDLE, Bundle
+from CardiacSegLib.bundles import CARD, RUN_BUNDLE, Bundle, training_facts
 from CardiacSegLib.datasets import layouts
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.datasets.splits import make_folds, read_folds, split_cases, write_folds
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.provenance import card_facts, seen_warnings, training_facts
+from CardiacSegLib.evaluation.provenance import card_facts, seen_warnings
 from CardiacSegLib.evaluation.sources import LabeledCase, ModelSource
 from CardiacSegLib.evaluation.study import About, evaluate_cases
 from CardiacSegLib.files import make_folder

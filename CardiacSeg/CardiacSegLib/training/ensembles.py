@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CardiacSegLib.bundles import WEIGHTS, Bundle, read_metadata, sha256, write_bundle
+from CardiacSegLib.bundles import WEIGHTS, Bundle, read_metadata, sha256, training_facts, write_bundle
 from CardiacSegLib.datasets.cases import Case
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.provenance import seen_patients, trained_on, training_facts
+from CardiacSegLib.evaluation.provenance import seen_patients, trained_on
 from CardiacSegLib.files import make_folder, replacing
 from CardiacSegLib.inference.combining import LEARNED, TREES
 from CardiacSegLib.inference.model_grid import ModelGrid

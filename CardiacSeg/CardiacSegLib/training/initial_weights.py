@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from CardiacSegLib.bundles import Bundle, read_training_facts
+from CardiacSegLib.bundles import Bundle, training_facts
 from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.networks.encoder_weights import load_encoder_weights
 from CardiacSegLib.training.config import TrainingConfig
@@ -20,15 +20,22 @@ def load_initial_weights(network: torch.nn.Module, config: TrainingConfig) -> di
         Facts about the training of the model that it starts from; None where there is none.
 
     Raises:
-        CardiacSegError: where these weights are missing or of another network.
+        CardiacSegError: where these weights are missing or of another network, or their bundle does not say what they
+            were trained on.
     """
     if config.encoder_weights:
         load_encoder_weights(network, config.encoder_weights)
     if not config.start:
         return None
     start = Bundle.read(Path(config.start))
+    facts = training_facts(start)
+    if "patients_trained_on" not in facts:
+        # Scores of what is made of it could not be believed, and nobody would know.
+        raise CardiacSegError(
+            f"{config.start}: does not say which patients it was trained on; start from another model"
+        )
     _load_widened(network, start.load_network())
-    return read_training_facts(start.folder)
+    return facts
 
 
 def _load_widened(network: torch.nn.Module, start: torch.nn.Module) -> None:

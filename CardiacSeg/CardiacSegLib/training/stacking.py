@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from CardiacSegLib.anatomy import LabelConvention
-from CardiacSegLib.bundles import Bundle
+from CardiacSegLib.bundles import Bundle, training_facts
 from CardiacSegLib.datasets.cases import Case, read_case
 from CardiacSegLib.errors import CardiacSegError
-from CardiacSegLib.evaluation.provenance import seen_patients, training_facts
+from CardiacSegLib.evaluation.provenance import seen_patients
 from CardiacSegLib.inference.combining import features, unsure
 from CardiacSegLib.inference.model_grid import Stack
 from CardiacSegLib.inference.provenance import name_of_model
