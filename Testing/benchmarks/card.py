@@ -2,11 +2,10 @@
 
     cardiacseg evaluate --dataset ACDC/training --model short-axis-cine --split acdc --fold 0 --output EVALUATION
     cardiacseg crossvalidate --dataset ACDC/training --split acdc.json --recipe short-axis-cine --output FOLDS
-    python Testing/benchmarks/card.py --evaluation EVALUATION --crossvalidation FOLDS --tried TRIED.json
+    python Testing/benchmarks/card.py --evaluation EVALUATION --crossvalidation FOLDS --chapters card.json
 
-A chapter that is there already is replaced. Pictures of the cases that went worst stand in the report of an evaluation,
-and in no card, as they show patients. ``TRIED.json`` lists what was tried, ``{"what", "gave", "command"}``
-each; a command stands for those after it that have none.
+A chapter that is there already is replaced. Those of ``card.json``, beside this file, were written by hand. Pictures of
+the cases that went worst stand in the report of an evaluation, and in no card, as they show patients.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from CardiacSegLib.evaluation.wording import MEAN, counted, number
 from CardiacSegLib.files import replacing, write_json
 from CardiacSegLib.training.card import model_card
 
-EVALUATION, CROSS_VALIDATION, TRIED = "By group of patients", "Cross-validation", "What was tried"
+EVALUATION, CROSS_VALIDATION = "By group of patients", "Cross-validation"
 #: What people read first of a heart, with its digits.
 _AGREEMENT = ("LVEF", "RVEF", "LVEDV", "LVM")
 
@@ -32,10 +31,11 @@ def evaluation_chapter(summary: Mapping[str, Any], title: str) -> dict[str, Any]
     """Mean Dice by phase, group and fold, agreement of the measures, and the cases that went worst."""
     names = [*summary["structures"], MEAN]
     phases = sorted(summary["scores"].items(), key=lambda item: item[0] == "all")
+    groups = [(f"group {group}", scores) for group, scores in summary["groups"].items()]
     folds = [(f"fold {fold}", scores) for fold, scores in summary["folds"].items()]
     rows = [
         [part, str(scores[MEAN]["dice"]["count"]), *(f"{scores[name]['dice']['mean']:.4f}" for name in names)]
-        for part, scores in [*phases, *summary["groups"].items(), *folds]
+        for part, scores in [*phases, *groups, *folds]
     ]
     return {
         "title": title,
@@ -68,15 +68,6 @@ def _worst(summary: Mapping[str, Any]) -> str:
     return f"Worst: {', '.join(summary['worst'])}; the report of the command below shows them."
 
 
-def tried_chapter(tried: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """What was tried and what it gave, each with the command that shows it."""
-    rows, command = [], ""
-    for one in tried:
-        command = one.get("command") or command
-        rows.append([one["what"], one["gave"], f"`{command}`"])
-    return {"title": TRIED, "columns": ["what", "mean Dice", "command"], "rows": rows}
-
-
 def record(folder: Path, chapters: Sequence[Mapping[str, Any]]) -> None:
     """Put chapters into a model's metadata, each in the place of one with its title, and write the card anew."""
     metadata = read_metadata(folder)
@@ -93,15 +84,15 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name, or folder of a bundle (default: %(default)s)")
     parser.add_argument("--evaluation", type=Path, help="folder of 'cardiacseg evaluate' on its validation patients")
     parser.add_argument("--crossvalidation", type=Path, help="folder of 'cardiacseg crossvalidate' by its recipe")
-    parser.add_argument("--tried", type=Path, help="JSON file with what was tried")
+    parser.add_argument("--chapters", type=Path, help="JSON file with a list of more, written by hand")
     options = parser.parse_args()
     chapters = [
         evaluation_chapter(read_summary(folder / "summary.json"), title)
         for folder, title in ((options.evaluation, EVALUATION), (options.crossvalidation, CROSS_VALIDATION))
         if folder is not None
     ]
-    if options.tried is not None:
-        chapters.append(tried_chapter(read_json(options.tried)))
+    if options.chapters is not None:
+        chapters += read_json(options.chapters)
     folder = find_bundle(options.model).folder
     record(folder, chapters)
     print((folder / CARD).read_text(encoding="utf-8"))
