@@ -17,18 +17,26 @@ from typing import Any
 
 from CardiacSegLib.bundles import CARD, DEFAULT_MODEL, METADATA, find_bundle, read_metadata
 from CardiacSegLib.datasets.descriptions import read_json
+from CardiacSegLib.errors import CardiacSegError
 from CardiacSegLib.evaluation.summary import read_summary
-from CardiacSegLib.evaluation.wording import MEAN, counted, number
+from CardiacSegLib.evaluation.tables import SUMMARY
+from CardiacSegLib.evaluation.wording import MEAN, counted, named, number
 from CardiacSegLib.files import replacing, write_json
 from CardiacSegLib.training.card import model_card
 
 EVALUATION, CROSS_VALIDATION = "By group of patients", "Cross-validation"
-#: What people read first of a heart, with its digits.
+#: What people read first of a heart.
 _AGREEMENT = ("LVEF", "RVEF", "LVEDV", "LVM")
 
 
 def evaluation_chapter(summary: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """Mean Dice by phase, group and fold, agreement of the measures, and the cases that went worst."""
+    """Mean Dice by phase, group and fold, agreement of the measures, and the cases that went worst.
+
+    Raises:
+        CardiacSegError: where a model was trained on a patient whom it labeled.
+    """
+    if summary["trained_on"]:
+        raise CardiacSegError(f"{title}: {named(summary['trained_on'], 3)} was trained on; evaluate with --held-out")
     names = [*summary["structures"], MEAN]
     phases = sorted(summary["scores"].items(), key=lambda item: item[0] == "all")
     groups = [(f"group {group}", scores) for group, scores in summary["groups"].items()]
@@ -74,9 +82,10 @@ def record(folder: Path, chapters: Sequence[Mapping[str, Any]]) -> None:
     findings = {chapter["title"]: chapter for chapter in metadata["cardiacseg"].get("findings", [])}
     findings |= {chapter["title"]: dict(chapter) for chapter in chapters}
     metadata["cardiacseg"]["findings"] = list(findings.values())
+    text = model_card(metadata)  # a chapter that cannot be told leaves both files as they were
     write_json(folder / METADATA, metadata)
     with replacing(folder / CARD) as card:
-        card.write_text(model_card(metadata), encoding="utf-8")
+        card.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -87,13 +96,18 @@ def main() -> None:
     parser.add_argument("--chapters", type=Path, help="JSON file with a list of more, written by hand")
     options = parser.parse_args()
     chapters = [
-        evaluation_chapter(read_summary(folder / "summary.json"), title)
+        evaluation_chapter(read_summary(folder / SUMMARY), title)
         for folder, title in ((options.evaluation, EVALUATION), (options.crossvalidation, CROSS_VALIDATION))
         if folder is not None
     ]
     if options.chapters is not None:
         chapters += read_json(options.chapters)
-    folder = find_bundle(options.model).folder
+    bundle = find_bundle(options.model)
+    if options.evaluation is not None:
+        evaluated = read_summary(options.evaluation / SUMMARY)["model_card"].get("sha256")
+        if evaluated != bundle.hash:
+            raise CardiacSegError(f"{options.evaluation}: evaluates other weights than {bundle.name}; evaluate again")
+    folder = bundle.folder
     record(folder, chapters)
     print((folder / CARD).read_text(encoding="utf-8"))
 
