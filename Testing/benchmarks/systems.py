@@ -3,7 +3,8 @@
     python Testing/benchmarks/systems.py --dataset ACDC/training
 
 Runs that ``systems.json`` holds already are not made again, so that the table can be filled over several days;
-``--again`` makes them anew. From it ``systems.md`` is written.
+``--again`` makes them anew. From it ``systems.md`` is written. One run a core, each with one thread, goes on at a
+time: two threads of one run wait for each other and get less done than two runs.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from CardiacSegLib.bundles import Bundle, training_facts
 from CardiacSegLib.files import replacing
@@ -83,7 +88,8 @@ def result_of(system: System, dataset: str, run: Path) -> dict[str, Any]:
     begun = (run / "config.json").is_file()
     arguments = ["train", "--resume", str(run)] if begun else system.command(dataset, split, str(run))
     command = [sys.executable, "-m", "CardiacSegLib.cli", *arguments]
-    finished = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=alone)
     if finished.returncode:
         return {"error": finished.stderr.strip().splitlines()[-1]}
     facts = training_facts(Bundle.read(run / "bundle"))
@@ -138,13 +144,20 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/systems"), help="default: %(default)s")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="networks and losses to run")
     parser.add_argument("--again", action="store_true", help="make runs anew that were made before")
+    parser.add_argument(
+        "--jobs", type=int, default=psutil.cpu_count(logical=False), help="runs at a time (default: one a core)"
+    )
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     options.runs.mkdir(parents=True, exist_ok=True)
-    for system in SYSTEMS:
-        asked = not options.only or system.name in options.only
-        if asked and (options.again or system.key not in results):
-            results[system.key] = result_of(system, options.dataset, options.runs / system.key.replace(" ", "-"))
+    chosen = [system for system in SYSTEMS if not options.only or system.name in options.only]
+    wanted = [system for system in chosen if options.again or system.key not in results]
+    with ThreadPoolExecutor(options.jobs) as jobs:
+        runs = {system: options.runs / system.key.replace(" ", "-") for system in wanted}
+        begun = {jobs.submit(result_of, system, options.dataset, run): system for system, run in runs.items()}
+        for done in as_completed(begun):
+            system = begun[done]
+            results[system.key] = done.result()
             write(results)
             print(_row(system.name, results[system.key]), flush=True)
 
