@@ -19,7 +19,6 @@ from CardiacSegLib.training.augmentation import build_augmentation
 from CardiacSegLib.training.compilation import as_trained
 from CardiacSegLib.training.config import TrainingConfig
 from CardiacSegLib.training.distributed import ALONE, Team
-from CardiacSegLib.training.lanes import Lanes, count_lanes
 from CardiacSegLib.training.losses import build_loss
 from CardiacSegLib.training.optimizers import build_optimizer
 from CardiacSegLib.training.sampling import Sampler, worth_training
@@ -68,25 +67,13 @@ class Trainer:
             shares[self._kept] > 0, config.batch_size, config.seed * team.size + team.rank, config.oversampling
         )
         self._last_step = max(1, config.epochs * len(self._kept) // (config.batch_size * team.size))
-        self._lanes = Lanes(self._bare, self._count_lanes())
-        self._live = [self._as_trained(network) for network in self._lanes.networks]
-        self._is_warm = False
+        self._live = (
+            team.shared(self._bare) if team.size > 1 else as_trained(self._bare, config, device, self._last_step)
+        )
         self._seconds_before = 0.0
         self._started = time.monotonic()
         self.step, self.loss = 0, float("nan")
         self.parameters = sum(weights.numel() for weights in self._bare.parameters())
-
-    def _count_lanes(self) -> int:
-        if self._team.size > 1 or self._device.torch.type != "cpu":
-            return 1
-        channels, size = 2 * self._config.neighbors + 1, self._config.crop
-        return count_lanes(self._bare, channels, size, min(self._config.batch_size, len(self._kept)))
-
-    def _as_trained(self, network: torch.nn.Module) -> torch.nn.Module:
-        """What a step calls in place of a network."""
-        if self._team.size > 1:
-            return self._team.shared(network)
-        return as_trained(network, self._config, self._device, self._last_step)
 
     @property
     def network(self) -> torch.nn.Module:
@@ -134,39 +121,27 @@ class Trainer:
             yield done
 
     def _train_on(self, chosen: torch.Tensor, done: float) -> None:
-        torch.manual_seed(self._seed(0))  # dropout
+        seed = _seed_of_step(self._config.seed, self._team.rank, self.step)
+        torch.manual_seed(seed)  # dropout
+        images, labels = self._augment(self._store, chosen, self._config.crop, torch.Generator().manual_seed(seed))
+        images = images.to(self._device.torch, memory_format=torch.channels_last)
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate(done)
-        self._optimizer.zero_grad(set_to_none=True)
-        # What is called for the first time may be compiled first, which only one thread at a time can do.
-        outputs, labels = zip(*self._lanes.map(self._forward, chosen.tensor_split(len(self._lanes)), self._is_warm))
+        self._live.train()
+        with self._device.autocast():
+            logits = self._live(images)
         # A loss goes over the pixels of one class after the other, not over the classes of one pixel.
-        logits = torch.cat([output.detach().float().contiguous() for output in outputs]).requires_grad_()
-        loss = self._loss(logits, torch.cat(labels))
+        logits = logits.float().contiguous()
+        loss = self._loss(logits, labels.to(self._device.torch))
         self._check(float(loss.detach()), chosen)
+        self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
-        gradients = logits.grad.tensor_split(len(self._lanes))
-        self._lanes.map(_backward, list(zip(outputs, gradients)), self._is_warm)
-        self._lanes.gather_gradients()
-        self._is_warm = True
         self._scaler.unscale_(self._optimizer)
         torch.nn.utils.clip_grad_norm_(self._bare.parameters(), _GRADIENT_NORM)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._averaged.update_parameters(self._bare)
         self.step += 1
-
-    def _forward(self, lane: int, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and labels of one part of a batch."""
-        generator = torch.Generator().manual_seed(self._seed(lane))
-        images, labels = self._augment(self._store, chosen, self._config.crop, generator)
-        images = images.to(self._device.torch, memory_format=torch.channels_last)
-        network = self._live[lane].train()
-        with self._device.autocast():
-            return network(images), labels.to(self._device.torch)
-
-    def _seed(self, lane: int) -> int:
-        return _seed_of_step(self._config.seed, self._team.rank + lane, self.step)
 
     def _check(self, loss: float, chosen: torch.Tensor) -> None:
         if loss != loss or abs(loss) == float("inf"):
@@ -225,12 +200,6 @@ def _moving_average(decay: float) -> Any:
     return update
 
 
-def _backward(_: int, part: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """From the gradient of one part's logits through its network."""
-    output, gradient = part
-    output.backward(gradient.to(output.dtype))
-
-
 def _seed_of_step(seed: int, rank: int, step: int) -> int:
-    """A seed for what one process, or one lane of the only process, draws in one step."""
+    """A seed for what one process draws in one step."""
     return ((seed % 2**15) << 48) | ((rank % 2**12) << 36) | (step % 2**36)
