@@ -4,7 +4,7 @@
 
 Runs that ``systems.json`` holds already are not made again, so that the table can be filled over several days;
 ``--again`` makes them anew. From it ``systems.md`` is written. One run a core, each with one thread, goes on at a
-time: two threads of one run wait for each other and get less done than two runs.
+time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ NETWORK_MINUTES, LOSS_MINUTES = 10, 5
 _TEXT = """# Networks and losses, side by side
 
 Each row is one real run on ACDC, fold 0: the same command, data, augmentation, optimizer and minutes of wall clock.
-Compare rows that ran on as many threads: where it was one, another run went on beside it.
+Compare rows that ran on as many threads: where it was one, another run went on beside it. Where a row is called not
+undisturbed, measurements and tests took some of its core as well.
 Dice is that of the held-out patients on their own grids after clean-up, mean over ED and ES. A wide network is slower
 and sees fewer slices in the same time: the table says which network is best for a short run on such a machine, not
 which is best in the end.
@@ -152,14 +153,17 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     chosen = [system for system in SYSTEMS if not options.only or system.name in options.only]
     wanted = [system for system in chosen if options.again or system.key not in results]
-    with ThreadPoolExecutor(options.jobs) as jobs:
-        runs = {system: options.runs / system.key.replace(" ", "-") for system in wanted}
-        begun = {jobs.submit(result_of, system, options.dataset, run): system for system, run in runs.items()}
+    jobs = ThreadPoolExecutor(options.jobs)
+    runs = {system: options.runs / system.key.replace(" ", "-") for system in wanted}
+    begun = {jobs.submit(result_of, system, options.dataset, run): system for system, run in runs.items()}
+    try:
         for done in as_completed(begun):
             system = begun[done]
             results[system.key] = done.result()
             write(results)
             print(_row(system.name, results[system.key]), flush=True)
+    finally:
+        jobs.shutdown(cancel_futures=True)  # whoever breaks it off does not want the next run begun
 
 
 if __name__ == "__main__":
